@@ -1,0 +1,157 @@
+"""Build the optional Cython twins; everything else about the package is in pyproject.toml.
+
+``CARMINE_BUILD_EXT`` decides what happens to ``carmine/_*.pyx``:
+
+* ``auto`` (the default): build them; where that is not possible, say so in one line and install the pure twin.
+* ``require``: build them or fail.
+* ``0``: leave them alone and make a ``py3-none-any`` wheel.
+
+pip hides a build's output, so the outcome is also written to ``carmine/_build_info.json``: one entry for each extension
+suffix (an editable checkout serves several Pythons), or ``any`` in the pure wheel.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+from setuptools import Command, Extension, setup
+from setuptools.command.build import build
+from setuptools.command.build_ext import build_ext
+
+MODES = ("auto", "require", "0")
+MODE = os.environ.get("CARMINE_BUILD_EXT", "auto")
+HERE = Path(__file__).resolve().parent
+SUFFIX = EXTENSION_SUFFIXES[0]
+
+if MODE not in MODES:
+    sys.exit(f"setup.py: CARMINE_BUILD_EXT must be one of {', '.join(MODES)}, not {MODE!r}")
+
+
+class Outcome:
+    """What became of the extensions; filled in by the commands below and written down by the last of them."""
+
+    built: list[str] = []
+    reason: str | None = None
+
+
+def say(line: str) -> None:
+    """Print one line where the person who builds can see it."""
+    print(f"carmine: {line}", file=sys.stderr, flush=True)
+
+
+def extensions() -> list[Extension]:
+    """Return the extensions to build: one per ``carmine/_*.pyx``, or none with the reason noted."""
+    sources = sorted(HERE.glob("carmine/_*.pyx"))
+    if MODE == "0":
+        Outcome.reason = "CARMINE_BUILD_EXT=0"
+    elif not sources:
+        Outcome.reason = "the source tree has no carmine/_*.pyx"
+    elif MODE == "auto" and sys.implementation.name != "cpython":
+        Outcome.reason = f"the pure twin is the faster one on {sys.implementation.name}"
+    if Outcome.reason is not None:
+        return []
+    flags = [] if sys.platform == "win32" else ["-O3"]
+    return [
+        Extension(
+            f"carmine.{source.stem}",
+            [f"carmine/{source.name}"],
+            extra_compile_args=flags,
+            # setuptools must not look for the file of an extension that was allowed to fail
+            optional=MODE == "auto",
+        )
+        for source in sources
+    ]
+
+
+class BuildTwins(build_ext):
+    """Compile the twins; in mode ``auto`` a failure becomes one line and a note."""
+
+    def build_extensions(self) -> None:
+        """Translate and compile all extensions, or none of them."""
+        try:
+            # here, not at the top: the pure build must not need Cython
+            from Cython.Build import cythonize
+
+            self.extensions = cythonize(
+                self.extensions,
+                build_dir=self.build_temp,
+                compiler_directives={"language_level": "3", "binding": True},
+                quiet=True,
+            )
+            for extension in self.extensions:
+                # build_ext would print its own lines for an optional one
+                extension.optional = False
+            super().build_extensions()
+        except (Exception, SystemExit) as error:
+            if MODE == "require":
+                raise
+            Outcome.reason = " ".join(f"{type(error).__name__}: {error}".split())
+            say(f"the Cython twin was not built, installing the pure Python twin ({Outcome.reason})")
+        finally:
+            for extension in self.extensions:
+                extension.optional = MODE == "auto"
+        if Outcome.reason is None:
+            Outcome.built = [extension.name for extension in self.extensions]
+
+
+class BuildNote(Command):
+    """Write ``_build_info.json`` beside the package, and take a stale twin out of an editable tree."""
+
+    description = "note which twins were built, and why not"
+    user_options: list[tuple[str, str | None, str]] = []
+    editable_mode = False
+    build_lib: str | None = None
+
+    def initialize_options(self) -> None:
+        """Have nothing to initialise."""
+
+    def finalize_options(self) -> None:
+        """Learn the build folder from the ``build`` command."""
+        self.set_undefined_options("build", ("build_lib", "build_lib"))
+
+    def _target(self) -> Path:
+        base = HERE if self.editable_mode else Path(str(self.build_lib))
+        return base / "carmine" / "_build_info.json"
+
+    def run(self) -> None:
+        """Write the note."""
+        target = self._target()
+        if self.editable_mode and not Outcome.built:
+            for stale in target.parent.glob(f"_*{SUFFIX}"):
+                stale.unlink()
+        note: dict[str, Any] = {}
+        if self.editable_mode and target.exists():
+            note = json.loads(target.read_text(encoding="utf-8"))
+        key = SUFFIX if self.distribution.ext_modules or self.editable_mode else "any"
+        note[key] = {"mode": MODE, "built": Outcome.built, "reason": Outcome.reason, "python": sys.version.split()[0]}
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(note, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+    def get_source_files(self) -> list[str]:
+        """Return nothing: the note is made, not copied."""
+        return []
+
+    def get_outputs(self) -> list[str]:
+        """Return the note."""
+        return [str(self._target())]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        """Return nothing: the note has no source."""
+        return {}
+
+
+class Build(build):
+    """``build`` with the note as its last step, so that it knows how the steps before it ended."""
+
+    sub_commands = [*build.sub_commands, ("build_note", None)]
+
+
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build": Build, "build_ext": BuildTwins, "build_note": BuildNote},
+)
