@@ -1,0 +1,46 @@
+"""Limits and tables of the wire, in one place: both twins import them, neither keeps a copy.
+
+A limit bounds what a peer can make this process do; precedents are named beside each.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = ["DEFAULT_LIMITS", "LARGE_ARGUMENT", "LARGE_BULK", "MAX_HEADER", "MAX_NUMBER", "NULLABLE", "RESP2_TYPES", "Limits"]
+
+
+class Limits(NamedTuple):
+    """What a parser accepts before it refuses the stream."""
+
+    depth: int = 1024
+    """Aggregates and attributes open at once. Redis 7.0 Lua can send 7,995; hiredis stops at 9 or not at all."""
+    bulk: int = 1 << 40
+    """Bytes of one bulk string. Redis' own default is 512 MiB (proto-max-bulk-len) and can be raised."""
+    elements: int = (1 << 32) - 1
+    """Elements (pairs, in a map) of one aggregate, as in Redis' own 32-bit multibulk counts."""
+    line: int = 1 << 26
+    """Bytes of a simple string or simple error; MONITOR sends whole commands as one."""
+    pushes: int = 1 << 16
+    """Pushes that a connection keeps while nobody reads them."""
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+MAX_HEADER: Final = 32
+"""Bytes of an integer, length or count line after its type: 20 digits and room for leading zeros of integers."""
+
+MAX_NUMBER: Final = 1 << 16
+"""Bytes of a double or big number line: int() is quadratic."""
+
+LARGE_BULK: Final = 1 << 16
+"""A bulk string longer than this is received into its final object, which doubles as bytes come."""
+
+LARGE_ARGUMENT: Final = 1 << 16
+"""An argument of at least this many bytes goes out by reference instead of through the encode buffer."""
+
+RESP2_TYPES: Final = b"+-:$*"
+"""Type bytes of RESP2; every other one is refused while the connection speaks RESP2."""
+
+NULLABLE: Final = b"$*~"
+"""Types whose length or count may be -1, a null: RESP2's two, and a set as some servers send it."""
