@@ -17,6 +17,8 @@ import os
 import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from subprocess import CalledProcessError
+from sysconfig import get_path
 from typing import Any
 
 from setuptools import Command, Extension, setup
@@ -68,35 +70,47 @@ def extensions() -> list[Extension]:
     ]
 
 
+def why(error: BaseException) -> str:
+    """Say in one line why a build failed: the compiler's own words are long and pip hides them."""
+    if not (Path(get_path("include")) / "Python.h").exists():
+        return "Python.h is missing: install the headers of this Python, e.g. python3-dev"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, CalledProcessError):
+            return f"the compiler {cause.cmd[0]} failed with status {cause.returncode}"
+        cause = cause.__cause__ or cause.__context__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 class BuildTwins(build_ext):
-    """Compile the twins; in mode ``auto`` a failure becomes one line and a note."""
+    """Translate and compile the twins; in mode ``auto`` a failure becomes one line and a note."""
 
     def build_extensions(self) -> None:
-        """Translate and compile all extensions, or none of them."""
+        """Build all extensions or stop at the first that cannot be built."""
         try:
-            # here, not at the top: the pure build must not need Cython
+            # not at the top: the pure build must not need Cython
             from Cython.Build import cythonize
 
-            self.extensions = cythonize(
-                self.extensions,
-                build_dir=self.build_temp,
-                compiler_directives={"language_level": "3", "binding": True},
-                quiet=True,
-            )
             for extension in self.extensions:
-                # build_ext would print its own lines for an optional one
+                [translated] = cythonize(
+                    [extension],
+                    build_dir="build/cython",
+                    compiler_directives={"language_level": "3", "binding": True},
+                    quiet=True,
+                )
+                extension.sources = translated.sources
+                # setuptools would swallow the error of an optional one
                 extension.optional = False
             super().build_extensions()
+            Outcome.built = [extension.name for extension in self.extensions]
         except (Exception, SystemExit) as error:
             if MODE == "require":
                 raise
-            Outcome.reason = " ".join(f"{type(error).__name__}: {error}".split())
+            Outcome.reason = why(error)
             say(f"the Cython twin was not built, installing the pure Python twin ({Outcome.reason})")
         finally:
             for extension in self.extensions:
                 extension.optional = MODE == "auto"
-        if Outcome.reason is None:
-            Outcome.built = [extension.name for extension in self.extensions]
 
 
 class BuildNote(Command):
