@@ -19,11 +19,14 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from subprocess import CalledProcessError
 from sysconfig import get_path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from setuptools import Command, Extension, setup
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MODES = ("auto", "require", "0")
 MODE = os.environ.get("CARMINE_BUILD_EXT", "auto")
@@ -37,13 +40,14 @@ if MODE not in MODES:
 class Outcome:
     """What became of the extensions; filled in by the commands below and written down by the last of them."""
 
-    built: list[str] = []
+    built: tuple[str, ...] = ()
     reason: str | None = None
 
 
 def say(line: str) -> None:
     """Print one line where the person who builds can see it."""
-    print(f"carmine: {line}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"carmine: {line}\n")
+    sys.stderr.flush()
 
 
 def extensions() -> list[Extension]:
@@ -92,7 +96,7 @@ class BuildTwins(build_ext):
             from Cython.Build import cythonize
 
             for extension in self.extensions:
-                [translated] = cythonize(
+                [translated] = cythonize(  # type: ignore[no-untyped-call]  # Cython is not typed
                     [extension],
                     build_dir="build/cython",
                     compiler_directives={"language_level": "3", "binding": True},
@@ -102,7 +106,7 @@ class BuildTwins(build_ext):
                 # setuptools would swallow the error of an optional one
                 extension.optional = False
             super().build_extensions()
-            Outcome.built = [extension.name for extension in self.extensions]
+            Outcome.built = tuple(extension.name for extension in self.extensions)
         except (Exception, SystemExit) as error:
             if MODE == "require":
                 raise
@@ -117,19 +121,21 @@ class BuildNote(Command):
     """Write ``_build_info.json`` beside the package, and take a stale twin out of an editable tree."""
 
     description = "note which twins were built, and why not"
-    user_options: list[tuple[str, str | None, str]] = []
-    editable_mode = False
-    build_lib: str | None = None
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = []
+    editable_mode: bool
+    build_lib: str  # where the files of the wheel gather
 
     def initialize_options(self) -> None:
-        """Have nothing to initialise."""
+        """Start from nothing; ``editable_mode`` is set from outside."""
+        self.editable_mode = False
+        self.build_lib = ""
 
     def finalize_options(self) -> None:
         """Learn the build folder from the ``build`` command."""
-        self.set_undefined_options("build", ("build_lib", "build_lib"))
+        self.build_lib = self.get_finalized_command("build").build_lib
 
     def _target(self) -> Path:
-        base = HERE if self.editable_mode else Path(str(self.build_lib))
+        base = HERE if self.editable_mode else Path(self.build_lib)
         return base / "carmine" / "_build_info.json"
 
     def run(self) -> None:
@@ -162,7 +168,10 @@ class BuildNote(Command):
 class Build(build):
     """``build`` with the note as its last step, so that it knows how the steps before it ended."""
 
-    sub_commands = [*build.sub_commands, ("build_note", None)]
+    sub_commands: ClassVar[list[tuple[str, Callable[[Command], bool] | None]]] = [
+        *build.sub_commands,
+        ("build_note", None),
+    ]
 
 
 setup(
