@@ -28,7 +28,7 @@ LAYERS = (
     ("commands", "freeze", "transport", "_bridge"),
     ("protocol", "_resp"),
     ("retry",),
-    ("types", "_checks"),
+    ("types", "_checks", "_frozen"),
     ("errors",),
 )
 TOP = tuple(name for row in LAYERS for name in row)
@@ -48,7 +48,7 @@ WORLD = [
     *("asyncio", "concurrent", "multiprocessing", "queue", "signal", "subprocess", "threading"),
     *("select", "selectors", "socket", "ssl", "os", "random", "secrets", "time"),
 ]
-PURE = ("errors", "types", "_checks", "retry", "protocol", "commands")
+PURE = ("errors", "types", "_checks", "_frozen", "retry", "protocol", "commands")
 # Everything in client/ is pure but the shells; in ext/<layer>/ these files are pure.
 CLIENT_SHELLS = ("_async", "_sync")
 EXT_PURE = ("keys", "core", "errors")
