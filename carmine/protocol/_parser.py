@@ -181,7 +181,7 @@ class Parser:
                     value = server_error(data.decode("utf-8", "replace"))
                 else:
                     if data[3] != 58:
-                        self._fail("a verbatim string has no colon after its format", position)
+                        self._fail("a verbatim string has no colon after its format", position, min(length, 40))
                     value = Verbatim(data[:3].decode("latin-1"), self._text(data[4:]))
                 position = end + 2
             else:
@@ -304,8 +304,8 @@ class Parser:
             self._scanned -= self._position
             self._position = 0
 
-    def _fail(self, reason: str, position: int) -> NoReturn:
-        excerpt = bytes(self._buffer[position : position + 40])
+    def _fail(self, reason: str, position: int, quoted: int = 40) -> NoReturn:
+        excerpt = bytes(self._buffer[position : position + quoted])
         self._failure = ProtocolError(reason, offset=self._base + position, excerpt=excerpt)
         self._buffer = bytearray()
         self._stack.clear()

@@ -1,0 +1,963 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=False
+"""The Cython twin of carmine.protocol's parser, encoder and key slots (docs/protocol.md is the grammar).
+
+It follows the pure twin paragraph by paragraph and raises the same errors at the same offsets. Values wait on one
+stack until their aggregate is complete, so a declared count never allocates: the stack grows with received bytes.
+No pointer into a buffer is kept across a call that may move it.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_New, PyDict_SetItem
+from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.long cimport PyLong_FromLongLong
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.string cimport memchr, memcpy, memmove, strlen
+
+from carmine.errors import DecodeError, ProtocolError, UsageError, server_error
+from carmine.protocol import limits as _limits
+from carmine.protocol._encoder import argument_error as _argument_error
+from carmine.protocol.values import NEED_DATA as _NEED_DATA, Attributed, Push, Verbatim, map_of, set_of
+
+cdef extern from "Python.h":
+    int _PyBytes_Resize(PyObject **obj, Py_ssize_t size) except -1
+    PyObject *PyBytes_New "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
+    char *PyBytes_DATA "PyBytes_AS_STRING"(PyObject *obj)
+    object PyMemoryView_FromMemory(char *mem, Py_ssize_t size, int flags)
+    int PyBUF_WRITE
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    bytes PyUnicode_AsUTF8String(object text)
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    double PyOS_string_to_double(const char *text, char **end, PyObject *overflow) except? -1.0
+    char *PyOS_double_to_string(double value, char format, int precision, int flags, int *kind) except NULL
+    int Py_DTSF_ADD_DOT_0
+    long long PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
+    unsigned long long PyLong_AsUnsignedLongLong(object value) except? 0xFFFFFFFFFFFFFFFF
+
+cdef object NEED_DATA = _NEED_DATA
+
+cdef Py_ssize_t LARGE_BULK = _limits.LARGE_BULK
+cdef Py_ssize_t LARGE_ARGUMENT = _limits.LARGE_ARGUMENT
+cdef Py_ssize_t MAX_HEADER = _limits.MAX_HEADER
+cdef Py_ssize_t MAX_NUMBER = _limits.MAX_NUMBER
+cdef Py_ssize_t SMALL = 16384       # bytes of a buffer at rest
+cdef Py_ssize_t KEPT = 1 << 20      # an empty buffer above this size is given back
+
+# What a type byte is, per protocol version; 0 where no reply begins like this.
+cdef enum:
+    LINE = 1, NUMBER, BULK, AGGREGATE, HEADER
+
+cdef unsigned char TYPES[2][256]
+cdef unsigned char NULL_OK[256]
+
+cdef int _make_tables() except -1:
+    for version in range(2):
+        for byte in range(256):
+            TYPES[version][byte] = 0
+    for byte in range(256):
+        NULL_OK[byte] = byte in _limits.NULLABLE
+    for byte in b"+-":
+        TYPES[0][byte] = TYPES[1][byte] = LINE
+    TYPES[0][c":"] = TYPES[1][c":"] = HEADER
+    TYPES[0][c"$"] = TYPES[1][c"$"] = BULK
+    TYPES[0][c"*"] = TYPES[1][c"*"] = AGGREGATE
+    for byte in b"_#.":
+        TYPES[1][byte] = HEADER
+    for byte in b",(":
+        TYPES[1][byte] = NUMBER
+    for byte in b"=!;":
+        TYPES[1][byte] = BULK
+    for byte in b"%~|>":
+        TYPES[1][byte] = AGGREGATE
+    return 0
+
+_make_tables()
+
+
+cdef object parse_integer(const char *data, Py_ssize_t length):
+    """Return the integer of an optional sign and ASCII digits, of any length, or None."""
+    cdef Py_ssize_t i = 0, stop
+    cdef bint negative = False
+    cdef unsigned long long small = 0
+    if length and (data[0] == c"-" or data[0] == c"+"):
+        negative = data[0] == c"-"
+        i = 1
+    if i == length:
+        return None
+    for stop in range(i, length):
+        if data[stop] < c"0" or data[stop] > c"9":
+            return None
+    if length - i <= 18:
+        while i < length:
+            small = small * 10 + (data[i] - c"0")
+            i += 1
+        return PyLong_FromLongLong(-<long long>small if negative else <long long>small)
+    value = 0
+    ten = 10  # an object: on C integers ** gives a double
+    while i < length:  # in parts: int() refuses more than 4,300 digits
+        stop = min(i + 4000, length)
+        value = value * ten ** (stop - i) + int(data[i:stop])
+        i = stop
+    return -value if negative else value
+
+
+cdef bint is_double(const char *data, Py_ssize_t length) noexcept:
+    """Whether the text is a double of the grammar: strtod() alone would take hex, spaces and "infinity"."""
+    cdef Py_ssize_t i = 0, digits = 0
+    if length and (data[0] == c"-" or data[0] == c"+"):
+        i = 1
+    if length - i == 3 and (i == 0 or data[0] == c"-"):
+        if data[i] == c"i" and data[i + 1] == c"n" and data[i + 2] == c"f":
+            return True
+        if data[i] == c"n" and data[i + 1] == c"a" and data[i + 2] == c"n":
+            return True
+    while i < length and c"0" <= data[i] <= c"9":
+        i += 1
+        digits += 1
+    if not digits:
+        return False
+    if i < length and data[i] == c".":
+        i += 1
+        digits = 0
+        while i < length and c"0" <= data[i] <= c"9":
+            i += 1
+            digits += 1
+        if not digits:
+            return False
+    if i < length and (data[i] == c"e" or data[i] == c"E"):
+        i += 1
+        if i < length and (data[i] == c"-" or data[i] == c"+"):
+            i += 1
+        digits = 0
+        while i < length and c"0" <= data[i] <= c"9":
+            i += 1
+            digits += 1
+        if not digits:
+            return False
+    return i == length
+
+
+cdef object parse_double(const char *data, Py_ssize_t length):
+    """Return the float of a text that is_double() approved."""
+    cdef char copy[64]
+    if length < 64:
+        memcpy(copy, data, length)
+        copy[length] = 0
+        if (data[length - 1] | 32) in (c"f", c"n"):
+            return float(data[:length])
+        return PyOS_string_to_double(copy, NULL, NULL)
+    return float(data[:length])
+
+
+cdef class Parser:
+    """Parse a stream of RESP2 or RESP3 replies.
+
+    Args:
+        protocol: 2 or 3. A RESP3 type on a RESP2 stream is a ProtocolError. May be set between two replies.
+        decode: Give strings as text (True) or bytes. May be set before each reply.
+        limits: Bounds on what is accepted.
+        attributes: Wrap a value that has attributes in Attributed; False drops them.
+    """
+
+    def __cinit__(self):
+        self.buf = NULL
+        self.frames = NULL
+        self.values = NULL
+        self.large = NULL
+
+    def __init__(self, int protocol=3, bint decode=False, limits=_limits.DEFAULT_LIMITS, bint attributes=False):
+        self.protocol = protocol
+        self.decode = self.push_decode = decode
+        self.each = False
+        self.attributes = attributes
+        self.limits_ = limits
+        self.max_depth = limits.depth
+        self.max_bulk = limits.bulk
+        self.max_elements = limits.elements
+        self.max_line = limits.line
+
+    def __dealloc__(self):
+        self.clear()
+        PyMem_Free(self.buf)
+        PyMem_Free(self.frames)
+        PyMem_Free(self.values)
+
+    @property
+    def protocol(self):
+        """The RESP version of the stream, 2 or 3."""
+        return self.version
+
+    @protocol.setter
+    def protocol(self, int version):
+        if version != 2 and version != 3:
+            raise ValueError("protocol must be 2 or 3")
+        self.version = version
+
+    @property
+    def limits(self):
+        """The bounds on what is accepted."""
+        return self.limits_
+
+    @property
+    def is_idle(self):
+        """Whether the stream stands between two replies, with no byte left over."""
+        return self.between_replies()
+
+    def feed(self, data):
+        """Take over bytes of the stream."""
+        cdef Py_buffer view
+        cdef Py_ssize_t done = 0, space
+        cdef char *into
+        self.check_free()
+        if self.failure is not None:
+            return
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            while done < view.len:
+                into = self.room(view.len - done, &space)
+                if space > view.len - done:
+                    space = view.len - done
+                memcpy(into, <char *>view.buf + done, space)
+                self.took(space)
+                done += space
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef int check_free(self) except -1:
+        """Refuse a second user: a parser belongs to one connection, which has one user at a time."""
+        if self.busy:
+            raise UsageError("this parser is in use by another thread")
+        return 0
+
+    def get_buffer(self, Py_ssize_t hint):
+        """Return memory to receive into, valid until the next call; `received` says how much of it was used."""
+        cdef Py_ssize_t space
+        cdef char *into
+        self.check_free()
+        into = self.room(min(max(hint, SMALL), LARGE_BULK), &space)
+        return PyMemoryView_FromMemory(into, space, PyBUF_WRITE)
+
+    def received(self, Py_ssize_t count):
+        """Take over the first `count` bytes of the memory that `get_buffer` gave."""
+        cdef Py_ssize_t space
+        self.check_free()
+        if self.failure is not None:
+            return
+        space = self.large_cap - self.large_got if self.large is not NULL else self.cap - self.end
+        if not 0 <= count <= space:
+            raise ValueError("more bytes than get_buffer gave")
+        self.took(count)
+
+    def feed_eof(self):
+        """Say that the stream has ended.
+
+        Raises:
+            ProtocolError: It ended inside a reply.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if not self.between_replies():
+            self.fail("the stream ended inside a reply", self.end)
+
+    def next_reply(self):
+        """Return the next reply or push, or NEED_DATA.
+
+        An error reply is returned as a ServerError. A text that is not UTF-8 makes its whole reply a DecodeError;
+        with `each` set, only the element of the outer array that holds it.
+
+        Raises:
+            ProtocolError: The stream is not RESP, or exceeds a limit; the same for ever after.
+        """
+        cdef bint is_push = False
+        self.check_free()
+        self.busy = True
+        try:
+            return self.advance(&is_push)
+        finally:
+            self.busy = False
+
+    cdef object advance(self, bint *is_push):
+        cdef object value
+        cdef const char *p
+        cdef char *cr
+        cdef unsigned char kind
+        cdef int sort
+        cdef Py_ssize_t at, stop, length, limit
+        cdef long long count
+        cdef Frame *top
+        is_push[0] = False
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)
+        while True:
+            # One step: a body, or a line. It ends with a value to deliver, or goes on.
+            if self.body:
+                if self.large is not NULL:
+                    if self.large_got < self.body_len or self.end - self.start < 2:
+                        return NEED_DATA
+                    if self.buf[self.start] != c"\r" or self.buf[self.start + 1] != c"\n":
+                        self.fail("a bulk string does not end with CRLF", self.start)
+                    at = self.body_len
+                    kind = self.body
+                    holder = <object>self.large
+                    Py_DECREF(holder)
+                    self.large = NULL
+                    self.body = 0
+                    self.start += 2
+                    if (kind == c"$" and not (self.push_decode if self.in_push else self.decode)) or kind == c";":
+                        value = holder
+                    else:
+                        value = self.body_value(kind, PyBytes_AS_STRING(holder), at, self.base + self.start - 2 - at)
+                    holder = None
+                else:
+                    length = self.body_len
+                    if self.end - self.start < length + 2:
+                        if length > LARGE_BULK:
+                            self.start_large()
+                        return NEED_DATA
+                    p = self.buf + self.start
+                    if p[length] != c"\r" or p[length + 1] != c"\n":
+                        self.fail("a bulk string does not end with CRLF", self.start + length)
+                    kind = self.body
+                    self.body = 0
+                    if kind == c"$":
+                        value = self.text(p, length)
+                    else:
+                        value = self.body_value(kind, p, length, self.base + self.start)
+                    self.start += length + 2
+                if kind == c";":
+                    self.push_value(value)
+                    continue
+            else:
+                if self.start >= self.end:
+                    return NEED_DATA
+                p = self.buf + self.start
+                kind = p[0]
+                sort = TYPES[self.version - 2][kind]
+                if not sort:
+                    self.fail(f"no RESP{self.version} type begins like this", self.start)
+                if kind == c";" or self.depth and self.frames[self.depth - 1].kind == c"$":
+                    if kind != c";" or not self.depth or self.frames[self.depth - 1].kind != c"$":
+                        self.fail("a chunk and a streamed string belong together", self.start)
+                # The common line: a plain decimal of up to 18 digits, complete.
+                count = -1
+                if sort >= BULK:
+                    at = self.start + 1
+                    stop = at + 18 if at + 18 < self.end else self.end
+                    count = 0
+                    while at < stop and c"0" <= self.buf[at] <= c"9":
+                        count = count * 10 + (self.buf[at] - c"0")
+                        at += 1
+                    length = at - self.start - 1
+                    if (not length or at + 1 >= self.end or self.buf[at] != c"\r" or self.buf[at + 1] != c"\n"
+                            or (p[1] == c"0" and length > 1)):
+                        count = -1
+                    else:
+                        stop = at + 2
+                if count < 0:
+                    limit = self.max_line if sort == LINE else MAX_NUMBER if sort == NUMBER else MAX_HEADER
+                    at = self.start + 1 if self.scanned < self.start + 1 else self.scanned
+                    cr = <char *>memchr(self.buf + at, c"\r", self.end - at) if at < self.end else NULL
+                    at = cr - self.buf if cr is not NULL else self.end
+                    if at - self.start - 1 > limit:
+                        self.fail("a line is longer than the limit", self.start)
+                    if cr is NULL or at + 1 >= self.end:
+                        self.scanned = at
+                        return NEED_DATA
+                    if self.buf[at + 1] != c"\n":
+                        self.fail("a CR is not followed by LF", self.start)
+                    length = at - self.start - 1
+                    stop = at + 2
+                p += 1  # the line is p[:length]; the next one begins at `stop`
+                if kind == c":":
+                    value = PyLong_FromLongLong(count) if count >= 0 else parse_integer(p, length)
+                    if value is None or (length > 18 and not -(1 << 63) <= value < (1 << 63)):
+                        self.fail("an integer is not a signed 64-bit decimal", self.start)
+                    self.start = stop
+                elif sort == LINE:
+                    if memchr(p, c"\n", length) is not NULL:
+                        self.fail("a line holds LF", self.start)
+                    if kind == c"+":
+                        value = self.text(p, length)
+                    else:
+                        value = server_error(PyUnicode_DecodeUTF8(p, length, "replace"))
+                    self.start = stop
+                elif sort >= BULK and sort <= AGGREGATE:
+                    if count < 0:
+                        if length == 2 and p[0] == c"-" and p[1] == c"1" and NULL_OK[kind]:
+                            count = -1
+                        elif length == 1 and p[0] == c"?" and self.version == 3 and kind in (c"$", c"*", c"%", c"~"):
+                            count = -2
+                        else:
+                            number = parse_integer(p, length)
+                            if number is None or not c"1" <= p[0] <= c"9":
+                                self.fail("a length is not a plain decimal", self.start)
+                            # more than 18 digits: above every limit that fits a Limits
+                            count = 1 << 62 if number >= 1 << 62 else number
+                    if count > (self.max_bulk if sort == BULK else self.max_elements):
+                        self.fail("a bulk string is longer than the limit" if sort == BULK
+                                  else "an aggregate has more elements than the limit", self.start)
+                    if sort == BULK:
+                        if count == -2:
+                            self.open_frame(kind, -1, self.start)
+                            self.start = stop
+                            continue
+                        if count >= 0 and (kind != c";" or count):
+                            if kind == c"=" and count < 4:
+                                self.fail("a verbatim string is shorter than its format", self.start)
+                            self.start = stop
+                            self.body = kind
+                            self.body_len = count
+                            continue
+                        self.start = stop
+                        value = None
+                        if kind == c";":
+                            value = self.close_frame()
+                    elif count == -1:
+                        self.start = stop
+                        value = None
+                    else:
+                        if kind == c"%" or kind == c"|":
+                            length = count * 2 if count > 0 else count
+                        else:
+                            length = count
+                        self.open_frame(kind, length if count >= 0 else -1, self.start)
+                        self.start = stop
+                        if count:
+                            continue
+                        value = self.close_frame()
+                        if value is NEED_DATA:
+                            continue
+                        if kind == c">":
+                            is_push[0] = True
+                            return value
+                elif kind == c"_":
+                    if length:
+                        self.fail("a null is not empty", self.start)
+                    value = None
+                    self.start = stop
+                elif kind == c"#":
+                    if length != 1 or (p[0] != c"t" and p[0] != c"f"):
+                        self.fail("a boolean is neither t nor f", self.start)
+                    value = p[0] == c"t"
+                    self.start = stop
+                elif kind == c",":
+                    if not is_double(p, length):
+                        self.fail("a double is not a decimal number, inf or nan", self.start)
+                    value = parse_double(p, length)
+                    self.start = stop
+                elif kind == c"(":
+                    value = parse_integer(p, length)
+                    if value is None:
+                        self.fail("a big number is not a decimal", self.start)
+                    self.start = stop
+                else:  # the end mark
+                    if length:
+                        self.fail("an end mark is not empty", self.start)
+                    if not self.depth or self.frames[self.depth - 1].remaining >= 0:
+                        self.fail("an end mark stands outside a streamed aggregate", self.start)
+                    top = &self.frames[self.depth - 1]
+                    if top.kind == c"%" and (self.nvalues - top.base) % 2:
+                        self.fail("a streamed map ends after a key", self.start)
+                    value = self.close_frame()
+                    self.start = stop
+            # Deliver the value: into the open aggregate, which may complete it, or to the caller.
+            while True:
+                if not self.depth:
+                    if self.bad is not None:
+                        value = self.bad
+                        self.bad = None
+                    return value
+                top = &self.frames[self.depth - 1]
+                if self.bad is not None and self.each and self.depth == 1 and top.kind == c"*":
+                    value = self.bad
+                    self.bad = None
+                self.push_value(value)
+                if top.remaining != 1:
+                    top.remaining -= 1
+                    break
+                kind = top.kind
+                value = self.close_frame()
+                if value is NEED_DATA:
+                    break
+                if kind == c">":  # no reply, no element: it leaves the replies around it as they are
+                    is_push[0] = True
+                    return value
+
+    cdef object text(self, const char *data, Py_ssize_t length):
+        """Return a string of the reply as it was asked for."""
+        if not (self.push_decode if self.in_push else self.decode):
+            return PyBytes_FromStringAndSize(data, length)
+        try:
+            return PyUnicode_DecodeUTF8(data, length, NULL)
+        except UnicodeDecodeError:
+            bad = DecodeError(PyBytes_FromStringAndSize(data, length))
+            if self.bad is None:
+                self.bad = bad
+            return bad
+
+    cdef object body_value(self, int kind, const char *data, Py_ssize_t length, long long where):
+        """Return the value of a bulk that is complete; `where` is its offset in the stream."""
+        if kind == c";":
+            return PyBytes_FromStringAndSize(data, length)
+        if kind == c"!":
+            return server_error(PyUnicode_DecodeUTF8(data, length, "replace"))
+        if kind == c"=":
+            if data[3] != c":":
+                self.failure = ProtocolError("a verbatim string has no colon after its format", offset=where,
+                                             excerpt=PyBytes_FromStringAndSize(data, min(length, 40)))
+                self.clear()
+                raise self.failure
+            return Verbatim(data[:3].decode("latin-1"), self.text(data + 4, length - 4))
+        return self.text(data, length)
+
+    cdef int start_large(self) except -1:
+        """Receive the bulk whose body has begun into its own object from now on."""
+        cdef Py_ssize_t have = self.end - self.start
+        if have > self.body_len:
+            have = self.body_len
+        self.large_cap = min(self.body_len, max(LARGE_BULK, have))
+        self.large = PyBytes_New(NULL, self.large_cap)
+        memcpy(PyBytes_DATA(self.large), self.buf + self.start, have)
+        self.large_got = have
+        self.start += have
+        return 0
+
+    cdef char *room(self, Py_ssize_t want, Py_ssize_t *size) except NULL:
+        """Return where the next bytes of the stream go, and how many fit there."""
+        if self.large is not NULL and self.large_got < self.body_len:
+            if self.large_got == self.large_cap:  # doubling: never past twice what has come
+                self.large_cap = min(self.body_len, self.large_cap * 2)
+                _PyBytes_Resize(&self.large, self.large_cap)
+            size[0] = self.large_cap - self.large_got
+            return PyBytes_DATA(self.large) + self.large_got
+        self.reserve(want)
+        size[0] = self.cap - self.end
+        return self.buf + self.end
+
+    cdef int took(self, Py_ssize_t count) except -1:
+        """Note that `count` bytes came where room() said."""
+        if self.large is not NULL and self.large_got < self.body_len:
+            self.large_got += count
+            self.base += count
+        else:
+            self.end += count
+        return 0
+
+    cdef int reserve(self, Py_ssize_t want) except -1:
+        """Make place for `want` bytes behind the ones that are not parsed yet."""
+        cdef Py_ssize_t have = self.end - self.start, cap
+        cdef char *grown
+        if self.start and (not have or self.cap - self.end < want):
+            memmove(self.buf, self.buf + self.start, have)
+            self.base += self.start
+            self.scanned = self.scanned - self.start if self.scanned > self.start else 0
+            self.start = 0
+            self.end = have
+        if self.cap > KEPT and not have and want <= SMALL:
+            PyMem_Free(self.buf)
+            self.buf = NULL
+            self.cap = 0
+        if self.cap - self.end < want:
+            cap = max(self.cap * 2, SMALL)
+            while cap - self.end < want:
+                cap *= 2
+            grown = <char *>PyMem_Realloc(self.buf, cap)
+            if grown is NULL:
+                raise MemoryError
+            self.buf = grown
+            self.cap = cap
+        return 0
+
+    cdef bint between_replies(self) noexcept:
+        return self.start == self.end and not self.depth and not self.body and self.failure is None
+
+    cdef int fail(self, str reason, Py_ssize_t position) except -1:
+        """Poison the parser for good."""
+        cdef bytes excerpt = b""
+        if position < self.end:
+            excerpt = PyBytes_FromStringAndSize(self.buf + position, min(40, self.end - position))
+        self.failure = ProtocolError(reason, offset=self.base + position, excerpt=excerpt)
+        self.clear()
+        raise self.failure
+
+    cdef int push_value(self, object value) except -1:
+        cdef PyObject **grown
+        cdef Py_ssize_t cap
+        if self.nvalues == self.values_cap:
+            cap = max(self.values_cap * 2, 16)
+            grown = <PyObject **>PyMem_Realloc(self.values, cap * sizeof(PyObject *))
+            if grown is NULL:
+                raise MemoryError
+            self.values = grown
+            self.values_cap = cap
+        Py_INCREF(value)
+        self.values[self.nvalues] = <PyObject *>value
+        self.nvalues += 1
+        return 0
+
+    cdef int open_frame(self, int kind, Py_ssize_t remaining, Py_ssize_t position) except -1:
+        cdef Frame *grown
+        cdef Frame *frame
+        cdef Py_ssize_t cap
+        if self.depth >= self.max_depth:
+            self.fail("a reply is nested deeper than the limit", position)
+        if self.depth == self.frames_cap:
+            cap = max(self.frames_cap * 2, 8)
+            grown = <Frame *>PyMem_Realloc(self.frames, cap * sizeof(Frame))
+            if grown is NULL:
+                raise MemoryError
+            self.frames = grown
+            self.frames_cap = cap
+        frame = &self.frames[self.depth]
+        frame.kind = kind
+        frame.remaining = remaining
+        frame.base = self.nvalues
+        frame.in_push = self.in_push
+        frame.bad = NULL
+        if self.bad is not None:
+            Py_INCREF(self.bad)
+            frame.bad = <PyObject *>self.bad
+        self.depth += 1
+        if kind == c">":
+            self.in_push = True
+        return 0
+
+    cdef object close_frame(self):
+        """Turn the innermost frame into its value; NEED_DATA when it was an attribute, which is none."""
+        cdef Frame *frame = &self.frames[self.depth - 1]
+        cdef int kind = frame.kind
+        cdef Py_ssize_t base = frame.base, i, n = self.nvalues - base
+        cdef bint in_push = frame.in_push
+        cdef PyObject **values
+        cdef object bad = None, result, attributes
+        if frame.bad is not NULL:
+            bad = <object>frame.bad
+            Py_DECREF(bad)
+            frame.bad = NULL
+        self.depth -= 1
+        if kind == c"*":
+            return self.take(base)
+        if kind == c"%":
+            result = PyDict_New()
+            values = self.values + base
+            try:
+                i = 0
+                while i < n:
+                    PyDict_SetItem(result, <object>values[i], <object>values[i + 1])
+                    i += 2
+            except TypeError:
+                result = None
+            if result is None or len(result) * 2 != n:
+                return map_of(self.take(base))
+            self.drop(base)
+            return result
+        if kind == c"~":
+            return set_of(self.take(base))
+        if kind == c"$":
+            return self.join(self.take(base))
+        if kind == 0:
+            items = self.take(base)
+            return Attributed(items[1], items[0]) if len(items) == 2 else items[0]
+        self.bad = bad
+        if kind == c">":
+            self.in_push = in_push
+            result = Push(self.take(base))
+            while self.depth and self.frames[self.depth - 1].kind == 0:
+                frame = &self.frames[self.depth - 1]
+                base = frame.base
+                Py_XDECREF(frame.bad)
+                frame.bad = NULL
+                self.depth -= 1
+                items = self.take(base)
+                if items:
+                    result = Attributed(result, items[0])
+            return result
+        if self.attributes:
+            attributes = map_of(self.take(base))
+            self.open_frame(0, 1, self.start)
+            self.frames[self.depth - 1].base = self.nvalues
+            self.push_value(attributes)
+        else:
+            self.drop(base)
+            self.open_frame(0, 1, self.start)
+        return NEED_DATA
+
+    def join(self, list chunks):
+        """Return the text of a streamed string's chunks."""
+        cdef bytes whole = b"".join(chunks)
+        return self.text(PyBytes_AS_STRING(whole), PyBytes_GET_SIZE(whole))
+
+    cdef list take(self, Py_ssize_t base):
+        """Move the values from `base` on into a list."""
+        cdef Py_ssize_t i, n = self.nvalues - base
+        cdef list items = PyList_New(n)
+        for i in range(n):
+            # the list takes over the stack's reference
+            PyList_SET_ITEM(items, i, <object>self.values[base + i])
+        self.nvalues = base
+        return items
+
+    cdef void drop(self, Py_ssize_t base) noexcept:
+        """Let go of the values from `base` on."""
+        cdef PyObject *value
+        while self.nvalues > base:
+            self.nvalues -= 1
+            value = self.values[self.nvalues]
+            Py_XDECREF(value)
+
+    cdef void clear(self) noexcept:
+        """Let go of everything half parsed."""
+        cdef PyObject *held
+        self.drop(0)
+        while self.depth:
+            self.depth -= 1
+            held = self.frames[self.depth].bad
+            self.frames[self.depth].bad = NULL
+            Py_XDECREF(held)
+        held = self.large
+        self.large = NULL
+        Py_XDECREF(held)
+        self.body = 0
+        self.start = self.end = self.scanned = 0
+        self.bad = None
+
+
+cdef class Packer:
+    """Commands as the bytes that go out; arguments from `by_reference` bytes on are kept as they are."""
+
+    def __cinit__(self, Py_ssize_t by_reference=-1):
+        self.buf = NULL
+        self.segments = NULL
+        self.by_reference = by_reference if by_reference > 0 else 1 << 62
+
+    def __dealloc__(self):
+        self.reset()
+        PyMem_Free(self.buf)
+        PyMem_Free(self.segments)
+
+    cdef int add(self, object words) except -1:
+        """Append one command; on an error the packer must be reset."""
+        cdef object word
+        cdef Py_ssize_t count = len(words)
+        if not count:
+            raise UsageError("a command needs a name")
+        self.add_header(c"*", count)
+        for word in words:
+            self.add_word(word)
+        return 0
+
+    cdef int add_word(self, object word) except -1:
+        cdef const char *data
+        cdef Py_ssize_t length
+        cdef long long number
+        cdef unsigned long long positive
+        cdef int overflow = 0
+        cdef char digits[24]
+        cdef char *text
+        if type(word) is bytes:
+            return self.add_data(word, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word))
+        if isinstance(word, str):
+            try:
+                if PyUnicode_IS_COMPACT_ASCII(word) or len(word) < 1024:
+                    data = PyUnicode_AsUTF8AndSize(word, &length)
+                    return self.add_data(word, data, length)
+                # the UTF-8 form of a long text is not to stay with the text
+                encoded = PyUnicode_AsUTF8String(word)
+            except UnicodeEncodeError:
+                raise _argument_error(word) from None
+            return self.add_data(encoded, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
+        if isinstance(word, int):
+            if word is True or word is False:
+                raise _argument_error(word)
+            number = PyLong_AsLongLongAndOverflow(word, &overflow)
+            if overflow:
+                if overflow < 0 or word >= 1 << 64:
+                    raise _argument_error(word)
+                positive = PyLong_AsUnsignedLongLong(word)
+            else:
+                positive = <unsigned long long>number if number >= 0 else -<unsigned long long>number
+            length = 24
+            while True:
+                length -= 1
+                digits[length] = c"0" + positive % 10
+                positive = positive // 10
+                if not positive:
+                    break
+            if not overflow and number < 0:
+                length -= 1
+                digits[length] = c"-"
+            return self.add_data(None, digits + length, 24 - length)
+        if isinstance(word, float):
+            if word != word:
+                raise _argument_error(word)
+            text = PyOS_double_to_string(word, c"r", 0, Py_DTSF_ADD_DOT_0, NULL)
+            try:
+                return self.add_data(None, text, strlen(text))
+            finally:
+                PyMem_Free(text)
+        if isinstance(word, bytes):
+            return self.add_data(word, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word))
+        return self.add_buffer(word)
+
+    cdef int add_buffer(self, object word) except -1:
+        """Append a bytes-like object; while it goes out by reference, its export keeps it from changing size."""
+        cdef Py_buffer view
+        try:
+            held = memoryview(word)
+            if not held.c_contiguous:
+                raise _argument_error(held)
+            PyObject_GetBuffer(held, &view, PyBUF_SIMPLE)
+        except (TypeError, ValueError, BufferError):
+            raise _argument_error(word) from None
+        try:
+            self.add_data(held, <const char *>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+        return 0
+
+    cdef int add_header(self, char kind, Py_ssize_t count) except -1:
+        cdef char digits[24]
+        cdef Py_ssize_t at = 24, length
+        while True:
+            at -= 1
+            digits[at] = c"0" + <char>(count % 10)
+            count = count // 10
+            if not count:
+                break
+        length = 24 - at
+        self.reserve(length + 3)
+        self.buf[self.length] = kind
+        memcpy(self.buf + self.length + 1, digits + at, length)
+        self.length += length + 3
+        self.buf[self.length - 2] = c"\r"
+        self.buf[self.length - 1] = c"\n"
+        return 0
+
+    cdef int add_data(self, object owner, const char *data, Py_ssize_t length) except -1:
+        """Append one bulk string."""
+        cdef Segment *grown
+        cdef Py_ssize_t cap
+        self.add_header(c"$", length)
+        if length >= self.by_reference and owner is not None:
+            if self.nsegments == self.segments_cap:
+                cap = max(self.segments_cap * 2, 4)
+                grown = <Segment *>PyMem_Realloc(self.segments, cap * sizeof(Segment))
+                if grown is NULL:
+                    raise MemoryError
+                self.segments = grown
+                self.segments_cap = cap
+            Py_INCREF(owner)
+            self.segments[self.nsegments] = Segment(self.length, <PyObject *>owner, data, length)
+            self.nsegments += 1
+            self.reserve(2)
+        else:
+            self.reserve(length + 2)
+            memcpy(self.buf + self.length, data, length)
+            self.length += length
+        self.buf[self.length] = c"\r"
+        self.buf[self.length + 1] = c"\n"
+        self.length += 2
+        return 0
+
+    cdef int reserve(self, Py_ssize_t more) except -1:
+        cdef Py_ssize_t cap
+        cdef char *grown
+        if self.cap - self.length < more:
+            cap = max(self.cap * 2, 1024)
+            while cap - self.length < more:
+                cap *= 2
+            grown = <char *>PyMem_Realloc(self.buf, cap)
+            if grown is NULL:
+                raise MemoryError
+            self.buf = grown
+            self.cap = cap
+        return 0
+
+    cdef void reset(self) noexcept:
+        """Forget everything packed, and give back a buffer that has grown large."""
+        cdef PyObject *owner
+        self.length = 0
+        while self.nsegments:
+            self.nsegments -= 1
+            owner = self.segments[self.nsegments].owner
+            Py_XDECREF(owner)
+        if self.cap > KEPT:
+            PyMem_Free(self.buf)
+            self.buf = NULL
+            self.cap = 0
+
+
+def encode(*words):
+    """Return one command as an array of bulk strings.
+
+    Args:
+        *words: The command's name and arguments: str goes out as UTF-8, bytes-like objects as they are, int and
+            float as decimal text.
+
+    Raises:
+        UsageError: A word is nothing the protocol can carry (None, bool, nan, an int of more than 64 bits, a
+            container), or there is none.
+    """
+    cdef Packer packer = Packer()
+    packer.add(words)
+    return PyBytes_FromStringAndSize(packer.buf, packer.length)
+
+
+def encode_many(commands):
+    """Return several commands, each a sequence of words, as one run of bytes; refused whole if one is bad."""
+    cdef Packer packer = Packer()
+    for words in commands:
+        packer.add(words)
+    return PyBytes_FromStringAndSize(packer.buf, packer.length)
+
+
+cdef unsigned short CRC16[256]
+
+cdef int _make_crc() except -1:
+    cdef int byte, bit, crc
+    for byte in range(256):
+        crc = byte << 8
+        for bit in range(8):
+            crc = ((crc << 1) ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+        CRC16[byte] = crc
+    return 0
+
+_make_crc()
+
+
+def key_slot(key):
+    """Return the slot of a key, 0 to 16383.
+
+    Only the hash tag counts where there is one: the bytes between the first "{" and the next "}", if any.
+
+    Source: Redis Cluster specification, "Hash tags".
+    """
+    cdef bytes data
+    cdef const unsigned char *p
+    cdef const unsigned char *mark
+    cdef Py_ssize_t start = 0, end, i
+    cdef unsigned int crc = 0
+    if isinstance(key, str):
+        try:
+            data = PyUnicode_AsUTF8String(key)
+        except UnicodeEncodeError:
+            raise UsageError("a str with a lone surrogate is no key; it has no UTF-8 form") from None
+    elif isinstance(key, (bytes, bytearray, memoryview)):
+        data = bytes(key)
+    else:
+        raise UsageError(f"a {type(key).__name__} is no key; send str or bytes")
+    p = <const unsigned char *>PyBytes_AS_STRING(data)
+    end = PyBytes_GET_SIZE(data)
+    mark = <const unsigned char *>memchr(p, c"{", end)
+    if mark is not NULL:
+        i = mark - p + 1
+        mark = <const unsigned char *>memchr(p + i, c"}", end - i)
+        if mark is not NULL and mark - p > i:
+            start = i
+            end = mark - p
+    for i in range(start, end):
+        crc = ((crc << 8) & 0xFFFF) ^ CRC16[(crc >> 8) ^ p[i]]
+    return crc & 0x3FFF
