@@ -7,11 +7,37 @@ replies are made of. A named tuple here stays a tuple: it unpacks, compares and 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
-__all__ = ["Arg", "Instant", "Key", "ScanPage", "ScoredMember", "Seconds"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "Aggregate",
+    "Arg",
+    "EngineStats",
+    "FunctionStats",
+    "Instant",
+    "Items",
+    "Key",
+    "Library",
+    "LibraryFunction",
+    "Popped",
+    "PoppedItems",
+    "PoppedMember",
+    "PoppedMembers",
+    "Ranking",
+    "RunningFunction",
+    "ScanPage",
+    "ScoreBound",
+    "ScoredMember",
+    "Seconds",
+    "Side",
+]
 
 T = TypeVar("T")
+K_co = TypeVar("K_co", covariant=True)
+V_co = TypeVar("V_co", covariant=True)
 
 Key: TypeAlias = str | bytes | bytearray | memoryview
 """A key: text goes out as UTF-8, bytes-like objects as they are."""
@@ -24,6 +50,22 @@ Seconds: TypeAlias = float | timedelta
 
 Instant: TypeAlias = float | datetime
 """A point in time: seconds since the epoch, or an aware datetime."""
+
+Side: TypeAlias = Literal["LEFT", "RIGHT"]
+"""An end of a list: LEFT is its head (position 0), RIGHT its tail."""
+
+Aggregate: TypeAlias = Literal["SUM", "MIN", "MAX"]
+"""What becomes of the scores of a member that is in several sorted sets."""
+
+ScoreBound: TypeAlias = float | str | bytes
+"""An end of a range of scores: a number, or text such as "(1.5" (1.5 excluded), "-inf" and "+inf"."""
+
+
+class Items(Protocol[K_co, V_co]):
+    """A dict, or anything else with items(); unlike Mapping it does not mind which of several types its keys have."""
+
+    def items(self) -> Iterable[tuple[K_co, V_co]]:
+        """Give the pairs."""
 
 
 class ScoredMember(NamedTuple, Generic[T]):
@@ -38,3 +80,78 @@ class ScanPage(NamedTuple, Generic[T]):
 
     cursor: int
     items: T
+
+
+class Popped(NamedTuple, Generic[T]):
+    """A value that was popped, and the key of the list it came from."""
+
+    key: T
+    value: T
+
+
+class PoppedItems(NamedTuple, Generic[T]):
+    """Items that were popped together, and the key of the list they came from."""
+
+    key: T
+    items: list[T]
+
+
+class PoppedMember(NamedTuple, Generic[T]):
+    """A member that was popped, its score, and the key of the sorted set it came from."""
+
+    key: T
+    member: T
+    score: float
+
+
+class PoppedMembers(NamedTuple, Generic[T]):
+    """Members that were popped together, and the key of the sorted set they came from."""
+
+    key: T
+    members: list[ScoredMember[T]]
+
+
+class Ranking(NamedTuple):
+    """A member's place in its sorted set, counted from 0, and its score."""
+
+    rank: int
+    score: float
+
+
+class LibraryFunction(NamedTuple):
+    """A function of a library on the server."""
+
+    name: str
+    description: str | None
+    flags: set[str]
+
+
+class Library(NamedTuple):
+    """A library of functions on the server; its code only where it was asked for."""
+
+    name: str
+    engine: str
+    functions: list[LibraryFunction]
+    code: str | None
+
+
+class RunningFunction(NamedTuple):
+    """The function that the server is busy with: its name, the command as it was sent, the seconds it has taken."""
+
+    name: str
+    command: list[bytes]
+    duration: float
+
+
+class EngineStats(NamedTuple):
+    """How much a script engine holds."""
+
+    libraries: int
+    functions: int
+
+
+class FunctionStats(NamedTuple):
+    """What runs now, if anything, and what each engine holds, by its name."""
+
+    running: RunningFunction | None
+    engines: dict[str, EngineStats]

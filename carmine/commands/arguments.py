@@ -1,0 +1,78 @@
+"""Several keys or arguments, limits and waiting times: what commands of several groups take, made into words.
+
+Pure, as `words.py`. A mistake found here is a UsageError before a byte is sent; it names the command, never a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from carmine.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from carmine.types import Arg, Items, Key, Seconds
+
+__all__ = ["block_time", "limit", "some_args", "some_keys"]
+
+_ONE: Final = (str, bytes, bytearray, memoryview)
+_SHORTEST: Final = 0.001
+
+
+def block_time(timeout: Seconds) -> float:
+    """Return the seconds that a blocking command may wait; 0 is for ever.
+
+    Raises:
+        UsageError: It is no number from 0 up.
+    """
+    if type(timeout) is int and timeout >= 0:
+        return timeout
+    seconds: Any = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+        raise UsageError("timeout must be a number of seconds from 0 up, or a timedelta; 0 waits for ever")
+    # Redis 6.2 drops what is below a millisecond, and takes the 0 that is left for "for ever".
+    return _SHORTEST if 0 < seconds < _SHORTEST else seconds
+
+
+def limit(command: str, offset: int | None, num: int | None) -> tuple[Arg, ...]:
+    """Return the words LIMIT offset num; none where neither is given.
+
+    Raises:
+        UsageError: One is given without the other.
+    """
+    if offset is None and num is None:
+        return ()
+    if offset is None or num is None:
+        raise UsageError(f"{command} takes offset and num together")
+    return (b"LIMIT", offset, num)
+
+
+def some_args(command: str, args: Arg | Iterable[Arg]) -> tuple[Arg, ...]:
+    """Return arguments as a tuple; one string stands for itself, not for its letters.
+
+    Raises:
+        UsageError: They cannot be gone through.
+    """
+    if isinstance(args, _ONE):
+        return (args,)
+    try:
+        return tuple(args)  # type: ignore[arg-type]  # a bare number is refused below
+    except TypeError:
+        raise UsageError(
+            f"{command} takes several of these as a list or a tuple, not as {type(args).__name__}"
+        ) from None
+
+
+def some_keys(command: str, keys: Key | Iterable[Key] | Items[Key, Any]) -> tuple[Arg, ...]:
+    """Return keys, those of a mapping too, as a tuple of at least one.
+
+    Raises:
+        UsageError: There is none.
+    """
+    found = some_args(command, keys.keys() if isinstance(keys, Mapping) else keys)  # type: ignore[arg-type]  # checked
+    if not found:
+        raise UsageError(f"{command} needs at least one key")
+    return found
