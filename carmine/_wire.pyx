@@ -1,0 +1,509 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=False
+"""The blocking fast path: one call packs a command, writes it, reads and parses its reply (POSIX only).
+
+It works on a socket that carmine.transport opened and hands over as a descriptor, and never opens or closes one.
+The contract is WireIO in carmine/protocol/abc.py; carmine/transport/socket_io.py is its twin on Python's sockets.
+
+Invariants: a command is packed whole before its first byte is written; `owed` counts the replies that have not come,
+and a call that leaves one behind makes the connection unusable for good; the GIL is released around every system
+call; signals are honoured whenever one interrupts a call.
+"""
+
+from collections import deque
+
+from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.math cimport ceil, isinf
+from libc.string cimport strerror
+
+from carmine._resp cimport Packer, Parser, Segment
+
+from carmine.errors import (
+    ConnectionLost,
+    Outcome,
+    ProtocolError,
+    ReadTimeout,
+    ServerError,
+    UsageError,
+    WriteTimeout,
+    printable,
+)
+from carmine.protocol.limits import LARGE_ARGUMENT as _LARGE_ARGUMENT
+from carmine.protocol.values import NEED_DATA as _NEED_DATA
+
+cdef extern from *:
+    """
+    #include <poll.h>
+    #include <sys/socket.h>
+    #include <time.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0
+    #endif
+    #ifndef MSG_MORE
+    #define MSG_MORE 0
+    #endif
+    static double carmine_clock(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    }
+    """
+    double carmine_clock() noexcept nogil
+
+cdef extern from "sys/socket.h" nogil:
+    ssize_t send(int fd, const void *data, size_t size, int flags)
+    ssize_t recv(int fd, void *data, size_t size, int flags)
+    int MSG_DONTWAIT, MSG_NOSIGNAL, MSG_MORE, MSG_PEEK
+
+cdef extern from "poll.h" nogil:
+    struct pollfd:
+        int fd
+        short events, revents
+    int poll(pollfd *fds, unsigned long count, int timeout_ms)
+    short POLLIN, POLLOUT
+
+cdef object NEED_DATA = _NEED_DATA
+cdef object NOT_SENT = Outcome.NOT_SENT
+cdef object UNKNOWN = Outcome.UNKNOWN
+cdef Py_ssize_t LARGE_ARGUMENT = _LARGE_ARGUMENT
+
+cdef Py_ssize_t READ = 16384            # bytes asked for by a read; four times as much once a read was filled
+cdef double QUIET = 1e-3                # a connection idle for longer is looked at before it is used
+cdef double UNPOLLED = 0.1              # how far a read that the kernel times may overrun the deadline
+cdef double FOREVER = float("inf")
+
+
+cdef class WireIO:
+    """Calls over one blocking socket.
+
+    Args:
+        fd: The socket's descriptor, blocking, with SO_RCVTIMEO set to `timeout`.
+        parser: The connection's own parser.
+        address: Where the socket leads, for error messages.
+        timeout: Seconds a call may take when it names no other; None for no limit.
+    """
+
+    cdef int fd
+    cdef Parser parser
+    cdef Packer packer
+    cdef readonly str address
+    cdef readonly Py_ssize_t owed
+    cdef readonly object pushes
+    cdef public bint is_stream
+    cdef bint alive, busy, must_poll
+    cdef double timeout, began, deadline, last_used
+    cdef Py_ssize_t want, written, got, max_pushes
+
+    def __init__(self, int fd, Parser parser not None, str address, timeout):
+        self.fd = fd
+        self.parser = parser
+        self.packer = Packer(LARGE_ARGUMENT)
+        self.address = address
+        self.pushes = deque()
+        self.max_pushes = parser.limits.pushes
+        self.timeout = FOREVER if timeout is None else timeout
+        self.want = READ
+        self.alive = True
+        self.last_used = carmine_clock()
+
+    @property
+    def is_usable(self):
+        """Whether a call may be made: nothing is owed, nothing was lost."""
+        return self.alive and not self.owed and not self.busy
+
+    @property
+    def idle_for(self):
+        """Seconds since the last call ended."""
+        return carmine_clock() - self.last_used
+
+    def give_up(self):
+        """Refuse every further call; the socket is about to be closed."""
+        self.alive = False
+
+    def execute(self, words, bint decode, timeout=None, bint each=False):
+        """Send one command and return its reply, an error reply as a ServerError.
+
+        Args:
+            words: The command's name and arguments.
+            decode: Whether strings of the reply become text.
+            timeout: Seconds for the whole call; None for the connection's own, inf for no limit.
+            each: Whether the elements of an array are replies of their own, as after EXEC.
+
+        Raises:
+            UsageError: A word cannot be sent, or the connection is closed or in use. Nothing was sent.
+            NetworkError: Its outcome says whether the command may have been executed.
+            ProtocolError: The peer's bytes are not RESP.
+        """
+        cdef object value
+        cdef bint is_push = False
+        self.begin(timeout)
+        try:
+            self.packer.add(words)
+            self.look()
+            self.owed = 1
+            self.flush(None, None)
+            self.parser.decode = decode
+            self.parser.each = each
+            while True:
+                value = self.parser.advance(&is_push)
+                if value is NEED_DATA:
+                    self.fill()
+                elif is_push:
+                    self.keep(value)
+                else:
+                    break
+            self.owed = 0
+            if not self.parser.between_replies():
+                self.read_pushes()
+            return value
+        except ProtocolError as error:
+            error.address = self.address
+            raise
+        finally:
+            self.end()
+
+    def execute_many(self, commands, bint decode, list replies not None, timeout=None, bytes modes=None,
+                     bint each=False):
+        """Send several commands at once and append their replies to `replies`, in order.
+
+        Writing and reading interleave, so that full socket buffers cannot stop both sides. When the call fails,
+        `replies` holds those that had come: a prefix.
+
+        Args:
+            commands: A sequence of commands, each its words.
+            decode: Whether strings of the replies become text.
+            replies: Where the replies go; an error reply goes there as a ServerError.
+            timeout: Seconds for the whole call; None for the connection's own, inf for no limit.
+            modes: One byte for each command that overrules `decode`: 0 bytes, 1 text.
+            each: Whether the elements of an array are replies of their own, as after EXEC.
+
+        Raises:
+            UsageError: A word cannot be sent, or the connection is closed or in use. Nothing was sent.
+            NetworkError: Its outcome says whether commands may have been executed.
+            ProtocolError: The peer's bytes are not RESP.
+        """
+        cdef Py_ssize_t count = 0
+        self.begin(timeout)
+        try:
+            for words in commands:
+                self.packer.add(words)
+                count += 1
+            if modes is not None and len(modes) != count:
+                raise UsageError("modes must hold one byte for each command")
+            if not count:
+                return
+            self.look()
+            self.owed = count
+            self.parser.decode = decode
+            self.parser.each = each
+            self.flush(replies, modes)
+            self.collect(replies, modes)
+            while self.owed:
+                self.fill()
+                self.collect(replies, modes)
+            if not self.parser.between_replies():
+                self.read_pushes()
+        except ProtocolError as error:
+            error.address = self.address
+            raise
+        finally:
+            self.end()
+
+    def send(self, words):
+        """Send one command whose confirmations come as pushes, as SUBSCRIBE does.
+
+        Raises:
+            UsageError: A word cannot be sent, or the connection is closed or in use.
+            NetworkError: Its outcome says whether the command may have been executed.
+        """
+        self.begin(None)
+        try:
+            self.packer.add(words)
+            self.owed = 1  # until it is out: half a command leaves the connection unusable
+            self.flush(None, None)
+            self.owed = 0
+        finally:
+            self.end()
+
+    def next_push(self, timeout=None):
+        """Return the next push, or None when none came in time.
+
+        Args:
+            timeout: Seconds to wait; None for no limit, 0 for what has come already.
+
+        Raises:
+            NetworkError: The connection is lost.
+            ProtocolError: The peer's bytes are not RESP, or a reply came that nobody asked for.
+        """
+        cdef object value
+        cdef bint is_push = False
+        if self.pushes:
+            return self.pushes.popleft()
+        self.begin(FOREVER if timeout is None else timeout)
+        try:
+            while True:
+                self.parser.decode = self.parser.push_decode
+                value = self.parser.advance(&is_push)
+                if value is NEED_DATA:
+                    if not self.wait(POLLIN):
+                        return None
+                    self.fill()
+                elif is_push or self.is_stream:
+                    return value
+                else:
+                    self.alive = False
+                    raise self.surplus()
+        except ProtocolError as error:
+            self.alive = False
+            error.address = self.address
+            raise
+        finally:
+            self.end()
+
+    cdef int begin(self, object timeout) except -1:
+        """Take the connection for one call."""
+        if self.busy:
+            raise UsageError(f"the connection to {self.address} is in use by another call")
+        if not self.alive:
+            raise UsageError(f"the connection to {self.address} is closed")
+        if self.owed:
+            raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
+        self.written = self.got = 0
+        self.began = carmine_clock()
+        self.must_poll = timeout is not None
+        self.deadline = self.began + (<double>timeout if self.must_poll else self.timeout)
+        self.busy = True
+        self.parser.busy = True
+        return 0
+
+    cdef void end(self) noexcept:
+        """Give the connection back; what it still owes now will never be read."""
+        self.busy = self.parser.busy = False
+        self.packer.reset()
+        if self.owed or self.parser.failure is not None:
+            self.alive = False
+        self.last_used = carmine_clock()
+
+    cdef int look(self) except -1:
+        """Look for what came while the connection was idle: pushes are kept, anything else ends it."""
+        cdef char byte
+        cdef ssize_t n
+        cdef bint is_push = False
+        if self.began - self.last_used < QUIET:
+            return 0
+        while True:
+            n = recv(self.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
+            if n < 0:
+                if errno == EINTR:
+                    PyErr_CheckSignals()
+                    continue
+                if errno == EAGAIN:
+                    return 0
+                raise self.lost("the idle connection was lost", errno)
+            if n == 0:
+                raise self.lost("the server closed the idle connection", 0)
+            self.fill()
+            self.read_pushes()
+
+    cdef int read_pushes(self) except -1:
+        """Keep the pushes that have come while no reply is owed; anything else is out of step."""
+        cdef Parser parser = self.parser
+        cdef bint is_push = False
+        while True:
+            value = parser.advance(&is_push)
+            if value is NEED_DATA:
+                if parser.between_replies():
+                    return 0
+                if parser.depth:
+                    is_push = parser.frames[0].kind == c">"
+                else:
+                    is_push = not parser.body and parser.buf[parser.start] == c">"
+                if is_push:  # a part of one: the rest follows
+                    return 0
+            if not is_push:
+                self.alive = False
+                raise self.surplus()
+            self.keep(value)
+
+    def surplus(self):
+        """Return the error for a reply that no command asked for."""
+        return ConnectionLost(
+            "a reply came that no command asked for; the connection is closed, since its replies and commands are "
+            "out of step", outcome=UNKNOWN if self.written else NOT_SENT, address=self.address)
+
+    cdef int keep(self, object push) except -1:
+        """Keep a push until somebody reads it."""
+        if len(self.pushes) >= self.max_pushes:
+            self.alive = False
+            raise ConnectionLost(f"{self.max_pushes} pushes wait unread; the connection is closed",
+                                 outcome=UNKNOWN if self.written else NOT_SENT, address=self.address)
+        self.pushes.append(push)
+        return 0
+
+    cdef int collect(self, list replies, bytes modes) except -1:
+        """Parse the replies that have come."""
+        cdef object value
+        cdef bint is_push = False
+        cdef Py_ssize_t first = 0
+        if modes is not None:
+            first = len(modes) - self.owed
+        while self.owed:
+            if modes is not None:
+                self.parser.decode = PyBytes_AS_STRING(modes)[first] != 0
+            value = self.parser.advance(&is_push)
+            if value is NEED_DATA:
+                return 0
+            if is_push:
+                self.keep(value)
+                continue
+            replies.append(value)
+            self.owed -= 1
+            first += 1
+        return 0
+
+    cdef int flush(self, list replies, bytes modes) except -1:
+        """Write everything that is packed, reading meanwhile whenever the peer cannot take more."""
+        cdef Py_ssize_t done = 0, i
+        cdef Segment *segment
+        for i in range(self.packer.nsegments):
+            segment = &self.packer.segments[i]
+            self.write(self.packer.buf + done, segment.upto - done, MSG_MORE, replies, modes)
+            self.write(segment.data, segment.length, MSG_MORE, replies, modes)
+            done = segment.upto
+        self.write(self.packer.buf + done, self.packer.length - done, 0, replies, modes)
+        return 0
+
+    cdef int write(self, const char *data, Py_ssize_t length, int flags, list replies, bytes modes) except -1:
+        cdef ssize_t n
+        cdef int problem
+        flags |= MSG_DONTWAIT | MSG_NOSIGNAL
+        while length:
+            with nogil:
+                n = send(self.fd, data, length, flags)
+                problem = errno
+            if n >= 0:
+                self.written += n
+                data += n
+                length -= n
+            elif problem == EINTR:
+                PyErr_CheckSignals()
+            elif problem == EAGAIN:
+                if not self.wait(POLLIN | POLLOUT):
+                    raise WriteTimeout(
+                        f"the peer took only {self.written} bytes within {self.deadline - self.began:.3g} s",
+                        outcome=UNKNOWN if self.written else NOT_SENT, address=self.address)
+                while self.take_available():
+                    if replies is not None:
+                        self.collect(replies, modes)
+            else:
+                raise self.lost("the connection was lost while a command was sent", problem)
+        return 0
+
+    cdef bint take_available(self) except -1:
+        """Read once what has come, without waiting; False when there is nothing."""
+        cdef Py_ssize_t size
+        cdef ssize_t n
+        cdef int problem
+        cdef char *into = self.parser.room(self.want, &size)
+        with nogil:
+            n = recv(self.fd, into, size, MSG_DONTWAIT)
+            problem = errno
+        if n > 0:
+            self.got += n
+            self.parser.took(n)
+            return True
+        if n == 0:
+            raise self.lost("the server closed the connection while a command was sent", 0)
+        if problem == EINTR:
+            PyErr_CheckSignals()
+            return True
+        if problem == EAGAIN:
+            return False
+        raise self.lost("the connection was lost while a command was sent", problem)
+
+    cdef int fill(self) except -1:
+        """Read once, waiting until the deadline.
+
+        The kernel times the read (SO_RCVTIMEO is the connection's own timeout) while that overruns the deadline by
+        at most 0.1 s; after that, after a signal, and for any other timeout, poll() comes first.
+        """
+        cdef Py_ssize_t size
+        cdef ssize_t n
+        cdef int problem, flags
+        cdef char *into = self.parser.room(self.want, &size)
+        while True:
+            flags = 0
+            if not self.must_poll:
+                self.must_poll = carmine_clock() - self.began > UNPOLLED
+            if self.must_poll and not isinf(self.deadline):
+                flags = MSG_DONTWAIT
+                if not self.wait(POLLIN):
+                    raise self.too_late()
+            with nogil:
+                n = recv(self.fd, into, size, flags)
+                problem = errno
+            if n > 0:
+                self.got += n
+                self.parser.took(n)
+                if n == size and self.want < READ * 4:
+                    self.want = READ * 4
+                return 0
+            if n == 0:
+                raise self.lost("the server closed the connection", 0)
+            if problem == EINTR:
+                PyErr_CheckSignals()
+                self.must_poll = True  # the kernel would measure its whole timeout again
+            elif problem == EAGAIN:
+                if carmine_clock() >= self.deadline:
+                    raise self.too_late()
+            else:
+                raise self.lost("the connection was lost", problem)
+
+    cdef bint wait(self, short events) except -1:
+        """Wait until the socket is ready; False when the deadline has passed."""
+        cdef pollfd asked
+        cdef double left
+        cdef int n, problem, ms
+        asked.fd = self.fd
+        asked.events = events
+        while True:
+            left = self.deadline - carmine_clock()
+            if left > 86400.0:
+                ms = 86400000
+            else:
+                ms = <int>ceil(left * 1000.0) if left > 0 else 0
+            with nogil:
+                n = poll(&asked, 1, ms)
+                problem = errno
+            if n > 0:
+                return True
+            if n == 0:
+                if ms < 86400000:
+                    return False
+            elif problem == EINTR:
+                PyErr_CheckSignals()
+            else:
+                raise self.lost("the connection was lost", problem)
+
+    def too_late(self):
+        """Return the error for a reply that was not complete in time."""
+        return ReadTimeout(
+            f"no complete reply within {self.deadline - self.began:.3g} s: {self.written} bytes sent, "
+            f"{self.got} received, {self.owed} replies owed",
+            outcome=UNKNOWN if self.written else NOT_SENT, address=self.address)
+
+    def lost(self, str what, int problem):
+        """Return the error for a dead connection; the server's last words are part of it."""
+        cdef bint is_push = False
+        self.alive = False
+        if problem:
+            what = f"{what}: {strerror(problem).decode()}"
+        try:
+            if self.owed and self.parser.failure is None:
+                value = self.parser.advance(&is_push)
+                if isinstance(value, ServerError):
+                    what = f"{what}; it had said: {printable(str(value), 200)}"
+        except ProtocolError:
+            pass
+        return ConnectionLost(what, outcome=UNKNOWN if self.written else NOT_SENT, address=self.address)
