@@ -25,6 +25,15 @@ class Frozen:
     def _parts(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in self.__slots__)
 
+    def __repr__(self) -> str:
+        try:
+            return self._show()
+        except AttributeError:  # a constructor raised, and a reporter prints the locals of its frame
+            return f"<{type(self).__name__}, not made>"
+
+    def _show(self) -> str:
+        return object.__repr__(self)
+
     def __eq__(self, other: object) -> bool:
         return self._parts() == other._parts() if type(self) is type(other) and isinstance(other, Frozen) else False
 

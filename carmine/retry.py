@@ -108,7 +108,7 @@ class Retry(Frozen):
             wanted = False
         return self.delay(attempt, chance) if wanted else None
 
-    def __repr__(self) -> str:
+    def _show(self) -> str:
         """Show how to make this value."""
         return (
             f"Retry({self.attempts}, absolute_writes={self.absolute_writes}, "

@@ -82,7 +82,7 @@ class Address(Frozen):
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in (self.host or "") else f"{self.host}:{self.port}"
 
-    def __repr__(self) -> str:
+    def _show(self) -> str:
         """Show how to make this value."""
         return f"Address(path={self.path!r})" if self.is_unix else f"Address({self.host!r}, {self.port})"
 
@@ -95,10 +95,15 @@ def is_host(host: str) -> bool:
     if not host.isascii():
         return False
     if ":" not in host:
-        return bool(host) and len(host) <= 253 and all(c.isalnum() or c in "-._" for c in host) and ".." not in host
+        labels = host.removesuffix(".").split(".")
+        return len(host) <= 254 and all(0 < len(label) <= 63 and _is_plain(label) for label in labels)
     numbers, mark, zone = host.partition("%")
     try:
         socket.inet_pton(socket.AF_INET6, numbers)
     except OSError:
         return False
-    return not mark or (bool(zone) and all(c.isalnum() or c in "-._" for c in zone))
+    return not mark or _is_plain(zone)
+
+
+def _is_plain(text: str) -> bool:
+    return bool(text) and all(letter.isalnum() or letter in "-._" for letter in text)

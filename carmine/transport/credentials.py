@@ -114,7 +114,7 @@ class Credentials(Frozen):
             raise UsageError(refusal or "password must be a str")
         self._put(username=username, password=secret)
 
-    def __repr__(self) -> str:
+    def _show(self) -> str:
         """Show the user name, never the password."""
         return f"Credentials({self.username!r}, {self.password!r})"
 
@@ -207,8 +207,8 @@ def warn_once(what: str, address: Address) -> None:
     mark = (what, str(address))
     if mark in _warned or len(_warned) >= _WARNED_AT_MOST:  # bounded: addresses may come from a topology
         return
-    _warned.add(mark)
     warnings.warn(f"{what} [{address}]", InsecureConnectionWarning, stacklevel=2)
+    _warned.add(mark)  # not reached where a filter makes the warning an error: then it stays one
 
 
 def warn_if_cleartext(address: Address, *, tls: bool) -> None:

@@ -213,7 +213,7 @@ def unknown(name: str) -> UsageError:
     """Return the error for an option that does not exist, with the name that was probably meant."""
     import difflib  # noqa: PLC0415 - on this error's path only: nobody else should pay for it at import
 
-    nearest = _ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(name, TABLE, 1)), None)
+    nearest = _ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(name.lower(), TABLE, 1)), None)
     if nearest is None:
         hint = f"there are {', '.join(TABLE)}"
     else:

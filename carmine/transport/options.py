@@ -262,12 +262,11 @@ class Options(Frozen):
         finally:
             values = {}
 
-    def __repr__(self) -> str:
+    def _show(self) -> str:
         """Show the address and what differs from the defaults; secrets as ***, live objects by their type."""
-        # With defaults, since a reporter may print the half-made value of a constructor that raised.
-        shown = [repr(str(getattr(self, "address", "")))]
+        shown = [repr(str(self.address))]
         for name, option in TABLE.items():
-            value = getattr(self, name, option.default)
+            value = getattr(self, name)
             if value != option.default:
                 plain = isinstance(value, str | int | float | tuple | Secret | Credentials | Retry) or value is None
                 shown.append(f"{name}={value!r}" if plain else f"{name}=<{kind(value)}>")

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["build_context", "server_name", "tls_error"]
 
+_NO_TLS = frozenset({
+    "WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE",
+    "INVALID_CONTENT_TYPE", "UNEXPECTED_MESSAGE", "BAD_RECORD_TYPE",
+})  # fmt: skip
+"""What the versions of OpenSSL say of an answer that is no TLS record."""
+
 _SELF_SIGNED = frozenset({18, 19})  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
 _UNKNOWN_ISSUER = frozenset({2, 20, 21})  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, .._LOCALLY, .._VERIFY_LEAF_SIGNATURE
 _NOT_YET_VALID, _EXPIRED = 9, 10
@@ -101,10 +107,15 @@ def _no_passphrase() -> str:
 
 def _unreadable(name: str, path: str, exc: OSError) -> UsageError:
     if isinstance(exc, ssl.SSLError):
-        why = "the key does not belong to the certificate" if "MISMATCH" in (exc.reason or "") else "it is not PEM"
+        why = "the key does not belong to the certificate" if "MISMATCH" in _reason(exc) else "it is not PEM"
     else:
         why = exc.strerror or type(exc).__name__
     return UsageError(f"{name} {path!r} cannot be used for TLS: {why}")
+
+
+def _reason(exc: OSError) -> str:
+    """Return OpenSSL's name of what failed; the attribute is missing on errors that Python's side raised."""
+    return getattr(exc, "reason", None) or ""
 
 
 def _explain(exc: OSError, address: Address) -> str:
@@ -116,10 +127,8 @@ def _explain(exc: OSError, address: Address) -> str:
             "the server closed the connection during the TLS handshake; perhaps it does not speak TLS on this port, "
             "or wants a client certificate (certfile=, keyfile=)"
         )
-    reason = (exc.reason if isinstance(exc, ssl.SSLError) else None) or ""
-    if reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"} or (
-        reason in {"RECORD_LAYER_FAILURE", "INVALID_CONTENT_TYPE", "UNEXPECTED_MESSAGE", "BAD_RECORD_TYPE"}
-    ):
+    reason = _reason(exc)
+    if reason in _NO_TLS:
         return "the server does not speak TLS on this port: use redis:// or its TLS port"
     if "PROTOCOL_VERSION" in reason or reason == "UNSUPPORTED_PROTOCOL":
         return "the server offers no TLS version that is allowed (1.2 or newer)"
