@@ -1,0 +1,137 @@
+"""From a Python argument to words: durations, instants, options that exclude each other.
+
+Used by the command functions before anything is sent. What is wrong raises a UsageError that names the option and
+the kind of value, never the value. Every duration and instant is counted in whole microseconds first, so that 1.1
+seconds are 1100 milliseconds and not 1101; what is finer than the wire's unit is rounded up: a key never goes early.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from carmine.errors import UsageError
+
+if TYPE_CHECKING:
+    from carmine.types import Arg, Instant, Seconds
+
+__all__ = ["InstantMs", "Milliseconds", "expiry", "instant", "instant_ms", "milliseconds", "only_one", "seconds"]
+
+Milliseconds: TypeAlias = int | timedelta
+"""A duration for an option that Redis counts in milliseconds: an int of them, or a timedelta."""
+
+InstantMs: TypeAlias = int | datetime
+"""A point in time for an option that Redis counts in milliseconds since the epoch: an int, or an aware datetime."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TICK: Final = timedelta(microseconds=1)
+_LONGEST: Final = 1e12
+"""Seconds (30,000 years): beyond it lies a mistake, or an overflow on the server."""
+
+
+def only_one(command: str, **given: bool) -> None:
+    """Refuse two options that exclude each other.
+
+    Args:
+        command: The command's name, for the message.
+        **given: Whether each option was given.
+    """
+    if sum(given.values()) > 1:
+        raise UsageError(f"{command} takes only one of {', '.join(given)}")
+
+
+def _number(option: str, value: object, what: str) -> int:
+    """Return seconds as microseconds."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise UsageError(f"{option} must be {what}, not {type(value).__name__}")
+    if not -_LONGEST <= value <= _LONGEST:  # false for nan too
+        raise UsageError(f"{option} must be finite and below 10**12 seconds")
+    return value * 1_000_000 if isinstance(value, int) else round(value * 1e6)
+
+
+def _since_epoch(option: str, value: datetime) -> int:
+    """Return an aware datetime as microseconds since the epoch."""
+    if value.tzinfo is None:
+        raise UsageError(f"{option} must be an aware datetime; give it a timezone, such as datetime.UTC")
+    return (value - _EPOCH) // _TICK
+
+
+def _fit(ticks: int) -> tuple[bool, int]:
+    """Return (True, seconds) if microseconds make whole seconds, else (False, milliseconds), rounded up."""
+    if ticks % 1_000_000:
+        return False, -(-ticks // 1000)
+    return True, ticks // 1_000_000
+
+
+def seconds(option: str, value: Seconds) -> tuple[bool, int]:
+    """Return a duration as (True, whole seconds) or, where it has a fraction, (False, milliseconds)."""
+    if type(value) is int:
+        return True, value
+    if isinstance(value, timedelta):
+        return _fit(value // _TICK)
+    return _fit(_number(option, value, "a number of seconds or a timedelta"))
+
+
+def instant(option: str, value: Instant) -> tuple[bool, int]:
+    """Return a point in time as (True, whole seconds) or, where it has a fraction, (False, milliseconds)."""
+    if type(value) is int:
+        return True, value
+    if isinstance(value, datetime):
+        return _fit(_since_epoch(option, value))
+    return _fit(_number(option, value, "seconds since the epoch or an aware datetime"))
+
+
+def milliseconds(option: str, value: Milliseconds) -> int:
+    """Return a duration as milliseconds."""
+    if isinstance(value, timedelta):
+        return -(-(value // _TICK) // 1000)
+    return _whole(option, value, "a whole number of milliseconds or a timedelta")
+
+
+def instant_ms(option: str, value: InstantMs) -> int:
+    """Return a point in time as milliseconds since the epoch."""
+    if isinstance(value, datetime):
+        return -(-_since_epoch(option, value) // 1000)
+    return _whole(option, value, "whole milliseconds since the epoch or an aware datetime")
+
+
+def _whole(option: str, value: object, what: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageError(f"{option} must be {what}, not {type(value).__name__}")
+    return value
+
+
+def expiry(
+    command: str,
+    ex: Seconds | None,
+    px: Milliseconds | None,
+    exat: Instant | None,
+    pxat: InstantMs | None,
+    last: str = "",
+    chosen: bool = False,
+) -> tuple[Arg, ...]:
+    """Return the words of a time to live; none where no option is given.
+
+    Args:
+        command: The command's name, for the message.
+        ex: Duration; sent as PX where it has a fraction of a second.
+        px: Duration in milliseconds.
+        exat: Point in time; sent as PXAT where it has a fraction of a second.
+        pxat: Point in time in milliseconds.
+        last: The option that excludes them all: KEEPTTL or PERSIST.
+        chosen: Whether that one was given.
+    """
+    given = (ex is not None) + (px is not None) + (exat is not None) + (pxat is not None) + chosen
+    if given > 1:
+        raise UsageError(f"{command} takes only one of ex, px, exat, pxat{last and f', {last.lower()}'}")
+    if ex is not None:
+        whole, number = seconds("ex", ex)
+        return (b"EX" if whole else b"PX", number)
+    if px is not None:
+        return (b"PX", milliseconds("px", px))
+    if exat is not None:
+        whole, number = instant("exat", exat)
+        return (b"EXAT" if whole else b"PXAT", number)
+    if pxat is not None:
+        return (b"PXAT", instant_ms("pxat", pxat))
+    return (last.encode(),) if chosen else ()
