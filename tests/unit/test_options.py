@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import logging
 import pathlib
 import pickle
@@ -91,7 +92,7 @@ class TestNames:
     def test_are_all_described(self) -> None:
         assert Options.__doc__ is not None
         for name in Options.__slots__:
-            assert f"        {name}: " in Options.__doc__
+            assert f"\n    {name}: " in inspect.cleandoc(Options.__doc__)
 
     def test_of_moments_are_the_same_in_type_and_table(self) -> None:
         assert get_args(CheckMoment) == _MOMENTS
@@ -104,7 +105,7 @@ class TestNames:
     @pytest.mark.parametrize(
         ("name", "hint"),
         [
-            ("pasword", "did you mean password?"),
+            ("passwd", "did you mean password?"),
             ("pool_sise", "did you mean pool_size?"),
             ("Db", "did you mean db?"),
             ("readtimeout", "did you mean read_timeout?"),
