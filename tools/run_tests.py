@@ -1,0 +1,180 @@
+"""Run the passes of the test suite: which tests, under which Python, with which twin, against which server.
+
+The suites read their matrix from the environment: ``CARMINE_IMPL`` and ``CARMINE_EXPECT_IMPL`` (the twin),
+``CARMINE_TEST_SERVER`` (valkey91, redis82, redis70, redis62) and ``CARMINE_TEST_SCALE`` (a factor on the counts of the
+long tests). Both protocols are parameters inside the suites. Independent passes run side by side.
+
+A folder that does not exist yet is reported and passed over; one that exists and holds no test fails, for pytest then
+ends with status 5. So does a pass that takes longer than ``LIMIT``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+MAIN = ".venv"
+OLD_AND_OTHER = ("redis62", "redis70", "redis82")
+LIMIT = 1200.0
+SCALE = {"matrix": "1"}
+
+
+class Pass(NamedTuple):
+    """One run of pytest."""
+
+    name: str
+    folders: tuple[str, ...]
+    env: str = MAIN
+    impl: str = ""  # "" lets carmine choose, and expects the best twin there is
+    server: str = ""
+    marks: str = ""
+
+
+class Result(NamedTuple):
+    """How a pass ended."""
+
+    name: str
+    ok: bool
+    seconds: float
+    closing: str
+    output: str
+
+    def skipped(self) -> list[str]:
+        """Return pytest's lines on what was skipped and why."""
+        return [line for line in self.output.splitlines() if line.startswith("SKIPPED")]
+
+
+def python_of(env: str) -> Path:
+    """Return the Python of an environment."""
+    scripts, name = ("Scripts", "python.exe") if sys.platform == "win32" else ("bin", "python")
+    return ROOT / env / scripts / name
+
+
+def twins(env: str) -> tuple[str, ...]:
+    """Return the twins an environment has, the best first; say so where the compiled one is missing."""
+    ask = "import importlib.util as u; print(u.find_spec('carmine._resp') is not None)"
+    done = subprocess.run([python_of(env), "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
+    if done.stdout.split() == ["True"]:
+        return ("cython", "python")
+    sys.stdout.write(f"tests: {env} has no Cython twin (see carmine/_build_info.json): only the pure twin is tested\n")
+    return ("python",)
+
+
+def passes(group: str, impls: tuple[str, ...]) -> list[Pass]:
+    """Return the passes of one group."""
+    match group:
+        case "unit":
+            return [Pass(f"unit {impl}", ("tests/unit",), impl=impl) for impl in impls]
+        case "protocol":
+            shared = Pass("protocol, both twins", ("tests/protocol", "tests/property"))
+            return [shared, Pass("protocol python", ("tests/protocol",), impl="python")]
+        case "integration" | "faults" | "ext":
+            place = f"tests/{group}"
+            return [Pass(f"{group} valkey91 {impl}", (place,), impl=impl, server="valkey91") for impl in impls]
+        case "servers":
+            return [Pass(f"integration {s}", ("tests/integration",), impl=impls[0], server=s) for s in OLD_AND_OTHER]
+        case "pythons":
+            some = ("tests/unit", "tests/protocol", "tests/smoke")
+            others = sorted(path.name for path in ROOT.glob(f"{MAIN}-3.*") if python_of(path.name).exists())
+            return [Pass(f"unit protocol smoke {env[6:]}", some, env=env, marks="not slow") for env in others]
+        case "smoke":
+            return [Pass("smoke", ("tests/smoke",))]
+        case "test":
+            names = ("unit", "protocol", "smoke", "integration", "faults", "ext", "servers", "pythons")
+            return [one for name in names for one in passes(name, impls)]
+        case _:
+            both = ("tests/integration", "tests/faults")
+            servers = ("valkey91", *OLD_AND_OTHER)
+            cells = [Pass(f"{s} {impl}", both, impl=impl, server=s) for s in servers for impl in impls]
+            return [*passes("unit", impls), *passes("protocol", impls), *cells, *passes("pythons", impls)]
+
+
+def environment(one: Pass, expected: str, scale: str) -> dict[str, str]:
+    """Return the environment of a pass; a scale set by hand wins, the matrix does not bend."""
+    made = {"CARMINE_TEST_SCALE": scale, **os.environ, "CARMINE_EXPECT_IMPL": expected}
+    made.pop("CARMINE_IMPL", None)
+    if one.impl:
+        made["CARMINE_IMPL"] = one.impl
+    if one.server:
+        made["CARMINE_TEST_SERVER"] = one.server
+    return made
+
+
+def run(one: Pass, expected: str, scale: str, words: list[str]) -> Result:
+    """Run one pass to its end, or kill it and all it started after ``LIMIT``."""
+    folders = [folder for folder in one.folders if (ROOT / folder).is_dir()]
+    if not folders:
+        return Result(one.name, True, 0.0, f"not there yet: {', '.join(one.folders)}", "")
+    marks = ["-m", one.marks] if one.marks else []
+    command = [str(python_of(one.env)), "-m", "pytest", "-p", "no:cacheprovider", "-q", *marks, *words, *folders]
+    start = time.monotonic()
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment(one, expected, scale),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        try:
+            output, _ = child.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            output = child.communicate()[0] + f"\nkilled: the pass took longer than {LIMIT:.0f} s\n"
+    lines = output.strip().splitlines() or ["no output"]
+    return Result(one.name, child.returncode == 0, time.monotonic() - start, lines[-1], output)
+
+
+def report(results: list[Result]) -> None:
+    """Print the output of what failed, what was skipped and why, and pytest's closing line of every pass."""
+    for result in results:
+        if not result.ok:
+            sys.stdout.write(f"\n======== {result.name}\n{result.output}\n")
+    for line in dict.fromkeys(f"{line}" for result in results if result.ok for line in result.skipped()):
+        sys.stdout.write(f"{line}\n")
+    width = max(len(result.name) for result in results)
+    for result in results:
+        sys.stdout.write(f"{'ok  ' if result.ok else 'FAIL'} {result.name:{width}}  {result.closing.strip('= ')}\n")
+
+
+def main() -> int:
+    """Run groups of passes; words after ``--`` go to pytest."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    known = ("unit", "protocol", "smoke", "integration", "faults", "ext", "servers", "pythons", "test", "matrix")
+    parser.add_argument("groups", nargs="+", choices=known)
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--pytest", default="", help="more words for pytest, in one string")
+    args = parser.parse_args()
+    start = time.monotonic()
+    impls = twins(MAIN)
+    todo = [one for group in args.groups for one in passes(group, impls)]
+    best = {env: (impls if env == MAIN else twins(env))[0] for env in dict.fromkeys(one.env for one in todo)}
+    scale = max(SCALE.get(group, "0.05") for group in args.groups)
+    words = args.pytest.split()
+
+    def go(one: Pass) -> Result:
+        result = run(one, one.impl or best[one.env], scale, words)
+        sys.stdout.write(f"tests: {'passed' if result.ok else 'FAILED'} {result.name} in {result.seconds:.1f} s\n")
+        sys.stdout.flush()
+        return result
+
+    with ThreadPoolExecutor(args.jobs) as pool:
+        results = list(pool.map(go, todo))
+    report(results)
+    failed = sum(not result.ok for result in results)
+    what = f"{failed} of {len(results)} passes FAILED" if failed else f"all {len(results)} passes passed"
+    sys.stdout.write(f"tests: {what} in {time.monotonic() - start:.0f} s\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
