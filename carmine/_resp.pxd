@@ -34,6 +34,7 @@ cdef class Parser:
     cdef int took(self, Py_ssize_t count) except -1
     cdef int reserve(self, Py_ssize_t want) except -1
     cdef int check_free(self) except -1
+    cdef bint push_begun(self) noexcept
     cdef bint between_replies(self) noexcept
     cdef int fail(self, str reason, Py_ssize_t position) except -1
 

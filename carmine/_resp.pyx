@@ -6,10 +6,11 @@ stack until their aggregate is complete, so a declared count never allocates: th
 No pointer into a buffer is kept across a call that may move it.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_New, PyDict_SetItem
 from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.exc cimport PyErr_Clear
 from cpython.long cimport PyLong_FromLongLong
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
@@ -26,8 +27,13 @@ cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject **obj, Py_ssize_t size) except -1
     PyObject *PyBytes_New "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
     char *PyBytes_DATA "PyBytes_AS_STRING"(PyObject *obj)
-    object PyMemoryView_FromMemory(char *mem, Py_ssize_t size, int flags)
-    int PyBUF_WRITE
+    Py_ssize_t Py_REFCNT(PyObject *obj)
+    # as above, but the reference is ours, and NULL is looked at
+    PyObject *bytes_or_null "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size)
+    PyObject *text_or_null "PyUnicode_DecodeUTF8"(const char *data, Py_ssize_t size, const char *errors)
+    PyObject *int_or_null "PyLong_FromLongLong"(long long value)
+    bint is_int "PyLong_CheckExact"(PyObject *obj)
+    bint is_float "PyFloat_CheckExact"(PyObject *obj)
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     bytes PyUnicode_AsUTF8String(object text)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
@@ -205,6 +211,16 @@ cdef class Parser:
     def is_idle(self):
         """Whether the stream stands between two replies, with no byte left over."""
         return self.between_replies()
+
+    @property
+    def is_in_push(self):
+        """Whether what has come of the next reply is the beginning of a push."""
+        return self.push_begun()
+
+    cdef bint push_begun(self) noexcept:
+        if self.depth:
+            return self.frames[0].kind == c">"
+        return not self.body and self.start < self.end and self.buf[self.start] == c">"
 
     def feed(self, data):
         """Take over bytes of the stream."""

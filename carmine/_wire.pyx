@@ -313,13 +313,7 @@ cdef class WireIO:
         while True:
             value = parser.advance(&is_push)
             if value is NEED_DATA:
-                if parser.between_replies():
-                    return 0
-                if parser.depth:
-                    is_push = parser.frames[0].kind == c">"
-                else:
-                    is_push = not parser.body and parser.buf[parser.start] == c">"
-                if is_push:  # a part of one: the rest follows
+                if parser.between_replies() or parser.push_begun():  # of a push begun the rest will follow
                     return 0
             if not is_push:
                 self.alive = False

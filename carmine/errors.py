@@ -14,6 +14,7 @@ from typing import Any, Final
 __all__ = [
     "AskError",
     "AuthError",
+    "BadRequestError",
     "BusyError",
     "BusyGroupError",
     "BusyKeyError",
@@ -319,6 +320,12 @@ class MaxClientsError(ServerError):
     retry = RetryRule.WAIT
 
 
+class BadRequestError(ServerError):
+    """ERR Protocol error: the server could not read what was sent, and closes the connection."""
+
+    retry = RetryRule.RECONNECT
+
+
 class UnblockedError(ServerError):
     """UNBLOCKED: a blocking command was ended from outside; the connection is dropped."""
 
@@ -414,6 +421,9 @@ _BY_CODE: Final[dict[str, type[ServerError]]] = {
 def server_error(message: str) -> ServerError:
     """Return the error for a server's text: the class registered for its code, else ServerError."""
     cls = _BY_CODE.get(message.partition(" ")[0], ServerError)
-    if cls is ServerError and message == "ERR max number of clients reached":
-        cls = MaxClientsError
+    if cls is ServerError and message.startswith("ERR "):
+        if message.startswith("ERR max number of clients"):
+            cls = MaxClientsError
+        elif message.startswith("ERR Protocol error"):
+            cls = BadRequestError
     return cls(message)

@@ -119,6 +119,13 @@ class Parser:
         """Whether the stream stands between two replies, with no byte left over."""
         return self._position == len(self._buffer) and not self._stack and self._body is None and self._failure is None
 
+    @property
+    def is_in_push(self) -> bool:
+        """Whether what has come of the next reply is the beginning of a push."""
+        if self._stack:
+            return self._stack[0][0] == _PUSH
+        return self._body is None and self._buffer[self._position : self._position + 1] == b">"
+
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take over bytes of the stream."""
         if self._failure is None:

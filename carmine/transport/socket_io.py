@@ -1,0 +1,336 @@
+"""WireIO on Python's own sockets: for TLS, for monkey-patched sockets, for Windows, and as the fast path's pure twin.
+
+The socket is non-blocking; every wait goes through select, which gevent and eventlet replace by their own. The
+invariants and the errors are those of carmine/_wire.pyx, the twin.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from carmine.errors import (
+    ConnectionLost,
+    NetworkError,
+    Outcome,
+    ProtocolError,
+    ReadTimeout,
+    ServerError,
+    UsageError,
+    WriteTimeout,
+    printable,
+)
+from carmine.protocol import NEED_DATA, Attributed, Parser, Push, encode_many
+from carmine.types import Arg
+
+__all__ = ["SocketIO"]
+
+_QUIET: Final = 1e-3
+_READ: Final = 1 << 16
+
+
+def _is_push(value: Any) -> bool:
+    while isinstance(value, Attributed):
+        value = value.value
+    return isinstance(value, Push)
+
+
+class SocketIO:
+    """Calls over one socket; see WireIO in carmine/protocol/abc.py for what each promises."""
+
+    __slots__ = (
+        "_alive",
+        "_began",
+        "_busy",
+        "_deadline",
+        "_got",
+        "_last_used",
+        "_max_pushes",
+        "_parser",
+        "_socket",
+        "_timeout",
+        "_wants",
+        "_written",
+        "address",
+        "is_stream",
+        "owed",
+        "pushes",
+    )
+
+    def __init__(self, sock: socket.socket, parser: Parser, address: str, timeout: float | None) -> None:
+        self._socket = sock
+        self._parser = parser
+        self.address = address
+        self.owed = 0
+        self.pushes: deque[Any] = deque()
+        self.is_stream = False
+        self._max_pushes = parser.limits.pushes
+        self._timeout = math.inf if timeout is None else timeout
+        self._alive = True
+        self._busy = False
+        self._began = self._deadline = self._last_used = time.monotonic()
+        self._written = self._got = 0
+        self._wants = ""  # "read" or "write" when TLS needs the other direction first
+        sock.setblocking(False)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a call may be made: nothing is owed, nothing was lost."""
+        return self._alive and not self.owed and not self._busy
+
+    @property
+    def idle_for(self) -> float:
+        """Seconds since the last call ended."""
+        return time.monotonic() - self._last_used
+
+    def give_up(self) -> None:
+        """Refuse every further call; the socket is about to be closed."""
+        self._alive = False
+
+    def execute(self, words: Sequence[Arg], decode: bool, timeout: float | None = None, each: bool = False) -> Any:
+        """Send one command and return its reply, an error reply as a ServerError."""
+        replies: list[Any] = []
+        self.execute_many((words,), decode, replies, timeout, None, each)
+        return replies[0]
+
+    def execute_many(
+        self,
+        commands: Iterable[Sequence[Arg]],
+        decode: bool,
+        replies: list[Any],
+        timeout: float | None = None,
+        modes: bytes | None = None,
+        each: bool = False,
+    ) -> None:
+        """Send several commands at once and append their replies to `replies`, in order."""
+        self._begin(timeout)
+        try:
+            commands = commands if isinstance(commands, (list, tuple)) else list(commands)
+            out = memoryview(encode_many(commands))  # a view shows nothing of a password when this frame is printed
+            count = len(commands)
+            if modes is not None and len(modes) != count:
+                raise UsageError("modes must hold one byte for each command")
+            if not count:
+                return
+            self._look()
+            self.owed = count
+            self._parser.decode = decode
+            self._parser.each = each
+            self._flush(out, replies, modes)
+            self._collect(replies, modes)
+            while self.owed:
+                self._fill()
+                self._collect(replies, modes)
+            if not self._parser.is_idle:
+                self._read_pushes()
+        except ProtocolError as error:
+            self._alive = False
+            error.address = self.address
+            raise
+        finally:
+            self._end()
+
+    def send(self, words: Sequence[Arg]) -> None:
+        """Send one command whose confirmations come as pushes, as SUBSCRIBE does."""
+        self._begin(None)
+        try:
+            out = memoryview(encode_many((words,)))
+            self.owed = 1  # until it is out: half a command leaves the connection unusable
+            self._flush(out, None, None)
+            self.owed = 0
+        finally:
+            self._end()
+
+    def next_push(self, timeout: float | None = None) -> Any:
+        """Return the next push, or None when none came in time."""
+        if self.pushes:
+            return self.pushes.popleft()
+        self._begin(math.inf if timeout is None else timeout)
+        try:
+            while True:
+                self._parser.decode = self._parser.push_decode
+                value = self._parser.next_reply()
+                if value is NEED_DATA:
+                    if not self._pending() and not self._wait(read=True):
+                        return None
+                    self._fill()
+                elif _is_push(value) or self.is_stream:
+                    return value
+                else:
+                    raise self._surplus()
+        except ProtocolError as error:
+            self._alive = False
+            error.address = self.address
+            raise
+        finally:
+            self._end()
+
+    # The parts of a call. --------------------------------------------------------------------------------------------
+
+    def _begin(self, timeout: float | None) -> None:
+        if self._busy:
+            raise UsageError(f"the connection to {self.address} is in use by another call")
+        if not self._alive:
+            raise UsageError(f"the connection to {self.address} is closed")
+        if self.owed:
+            raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
+        self._busy = True
+        self._written = self._got = 0
+        self._began = time.monotonic()
+        self._deadline = self._began + (self._timeout if timeout is None else timeout)
+
+    def _end(self) -> None:
+        self._busy = False
+        if self.owed:
+            self._alive = False
+        self._last_used = time.monotonic()
+
+    def _look(self) -> None:
+        """Look for what came while the connection was idle: pushes are kept, anything else ends it."""
+        if self._began - self._last_used >= _QUIET:
+            while self._take("the server closed the idle connection"):
+                self._read_pushes()
+
+    def _read_pushes(self) -> None:
+        """Keep the pushes that have come while no reply is owed; anything else is out of step."""
+        while True:
+            value = self._parser.next_reply()
+            if value is NEED_DATA:
+                if self._parser.is_idle or self._parser.is_in_push:  # of a push begun the rest will follow
+                    return
+                raise self._surplus()
+            if not _is_push(value):
+                raise self._surplus()
+            self._keep(value)
+
+    def _surplus(self) -> NetworkError:
+        self._alive = False
+        return ConnectionLost(
+            "a reply came that no command asked for; the connection is closed, since its replies and commands are "
+            "out of step",
+            outcome=self._outcome(),
+            address=self.address,
+        )
+
+    def _keep(self, push: Any) -> None:
+        if len(self.pushes) >= self._max_pushes:
+            self._alive = False
+            raise ConnectionLost(
+                f"{self._max_pushes} pushes wait unread; the connection is closed",
+                outcome=self._outcome(),
+                address=self.address,
+            )
+        self.pushes.append(push)
+
+    def _collect(self, replies: list[Any], modes: bytes | None) -> None:
+        """Parse the replies that have come."""
+        while self.owed:
+            if modes is not None:
+                self._parser.decode = bool(modes[len(modes) - self.owed])
+            value = self._parser.next_reply()
+            if value is NEED_DATA:
+                return
+            if _is_push(value):
+                self._keep(value)
+                continue
+            replies.append(value)
+            self.owed -= 1
+
+    def _flush(self, out: memoryview, replies: list[Any] | None, modes: bytes | None) -> None:
+        """Write everything, reading meanwhile whenever the peer cannot take more."""
+        while out:
+            try:
+                sent = self._socket.send(out)
+            except OSError as problem:
+                wanted = self._direction(problem, "write")
+                if wanted is None:
+                    raise self._lost("the connection was lost while a command was sent", problem) from problem
+                if not self._wait(read=True, write=wanted == "write"):
+                    raise WriteTimeout(
+                        f"the peer took only {self._written} bytes within {self._deadline - self._began:.3g} s",
+                        outcome=self._outcome(),
+                        address=self.address,
+                    ) from None
+                while self._take("the server closed the connection while a command was sent"):
+                    if replies is not None:
+                        self._collect(replies, modes)
+                continue
+            self._written += sent
+            out = out[sent:]
+
+    def _fill(self) -> None:
+        """Read once, waiting until the deadline."""
+        while True:
+            if not self._pending() and not self._wait(read=self._wants != "write", write=self._wants == "write"):
+                raise ReadTimeout(
+                    f"no complete reply within {self._deadline - self._began:.3g} s: {self._written} bytes sent, "
+                    f"{self._got} received, {self.owed} replies owed",
+                    outcome=self._outcome(),
+                    address=self.address,
+                )
+            if self._take("the server closed the connection"):
+                return
+
+    def _take(self, farewell: str) -> bool:
+        """Read what has come, without waiting; False when there is nothing."""
+        try:
+            count = self._socket.recv_into(self._parser.get_buffer(_READ))
+        except OSError as problem:
+            wanted = self._direction(problem, "read")
+            if wanted is None:
+                raise self._lost("the connection was lost", problem) from problem
+            self._wants = wanted
+            return False
+        self._wants = ""
+        if not count:
+            raise self._lost(farewell, None)
+        self._got += count
+        self._parser.received(count)
+        return True
+
+    def _direction(self, problem: OSError, own: str) -> str | None:
+        """Return what a socket that would block waits for, or None when it is broken."""
+        if isinstance(problem, (BlockingIOError, InterruptedError)):
+            return own
+        kind = type(problem).__name__  # ssl is not imported for connections that do without it
+        return {"SSLWantReadError": "read", "SSLWantWriteError": "write"}.get(kind)
+
+    def _pending(self) -> bool:
+        """Whether TLS holds bytes that select cannot see."""
+        pending = getattr(self._socket, "pending", None)
+        return pending is not None and pending() > 0
+
+    def _wait(self, *, read: bool = False, write: bool = False) -> bool:
+        """Wait until the socket is ready; False when the deadline has passed."""
+        left = max(0.0, self._deadline - time.monotonic())
+        try:
+            if hasattr(select, "poll"):
+                asked = select.poll()
+                asked.register(self._socket, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+                return bool(asked.poll(None if left == math.inf else math.ceil(left * 1000)))
+            me = [self._socket]
+            ready = select.select(me if read else [], me if write else [], me, None if left == math.inf else left)
+            return any(ready)
+        except (OSError, ValueError) as problem:  # closed by another thread
+            raise self._lost("the connection was closed", problem) from problem
+
+    def _outcome(self) -> Outcome:
+        return Outcome.UNKNOWN if self._written else Outcome.NOT_SENT
+
+    def _lost(self, what: str, problem: BaseException | None) -> NetworkError:
+        """Return the error for a dead connection; the server's last words are part of it."""
+        self._alive = False
+        if problem is not None:
+            what = f"{what}: {getattr(problem, 'strerror', None) or type(problem).__name__}"
+        try:
+            value = self._parser.next_reply() if self.owed else None
+            if isinstance(value, ServerError):
+                what = f"{what}; it had said: {printable(str(value), 200)}"
+        except ProtocolError:
+            pass
+        return ConnectionLost(what, outcome=self._outcome(), address=self.address)
