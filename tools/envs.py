@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,10 +80,14 @@ class Env:
             self.servers()
             self.done("servers", now)
         sources = sorted(path for kind in ("pyx", "pxd") for path in ROOT.glob(f"carmine/_*.{kind}"))
-        words = (os.environ.get("CARMINE_BUILD_EXT", "auto"), os.environ.get("CC", ""), os.environ.get("CFLAGS", ""))
+        words = [os.environ.get(name, "") for name in ("CARMINE_BUILD_EXT", "CC", "CFLAGS")]
+        # a compiler that came or went changes what can be built
+        words += [str(shutil.which(name)) for name in (words[1] or "cc", "gcc")]
         now = digest([ROOT / "setup.py", ROOT / "pyproject.toml", *sources], *words)
         if self.changed("build", now):
-            self.must("install", "--no-build-isolation", "-e", ".[test]")
+            # compat: a plain path in a .pth file; the default is a hook that imports pathlib and re into every process,
+            # and hides them from whoever measures what `import carmine` costs
+            self.must("install", "--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", ".[test]")
             self.done("build", now)
             self.tell()
 
