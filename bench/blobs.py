@@ -1,4 +1,7 @@
-"""RESP bytes for parsers and commands for encoders: what the codec rows work on. Standard library only, the same on every run."""
+"""RESP bytes for parsers and commands for encoders: what the codec rows work on.
+
+Standard library only, the same on every run.
+"""
 
 from __future__ import annotations
 

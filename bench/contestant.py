@@ -1,7 +1,7 @@
 """The parent's side of a worker process: start it, give orders, wait with a deadline, end it.
 
-Knows processes and pipes, not what is measured. Invariant: a worker that does not answer in time is killed by its own pid and its row
-says so; it can never hang the run.
+Knows processes and pipes, not what is measured. Invariant: a worker that does not answer in time is killed by its own
+pid and its row says so; it can never hang the run.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Contestant:
         """Return the worker's process id."""
         return self._process.pid
 
-    def order(self, do: str, *, patience: float = PATIENCE, **arguments: object) -> dict[str, object]:
+    def order(self, do: str, **arguments: object) -> dict[str, object]:
         """Send one order and return its answer.
 
         Raises:
@@ -95,7 +95,7 @@ class Contestant:
         try:
             self._process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
             self._process.stdin.flush()
-            answer: dict[str, object] = json.loads(self._line(patience))
+            answer: dict[str, object] = json.loads(self._line())
         except BrokenPipeError:
             raise Unavailable("its worker process died") from None
         if "unavailable" in answer:
@@ -119,14 +119,14 @@ class Contestant:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def _line(self, patience: float) -> bytes:
+    def _line(self) -> bytes:
         pipe = self._process.stdout
         if pipe is None:
             raise Unavailable("its worker process has no pipe")
         while b"\n" not in self._buffer:
-            if not select.select([pipe], [], [], patience)[0]:
+            if not select.select([pipe], [], [], PATIENCE)[0]:
                 self._process.kill()
-                raise Unavailable(f"stalled: no answer in {patience:g} s")
+                raise Unavailable(f"stalled: no answer in {PATIENCE:g} s")
             chunk = os.read(pipe.fileno(), 65536)
             if not chunk:
                 raise Unavailable("its worker process died")

@@ -1,7 +1,7 @@
 """The data every rival works on, and the answers it must give.
 
-Used by workers in every environment: standard library only, no rival, no clock. Invariant: the same bytes on every run and machine, so
-that two result files differ by what was measured and not by what was stored.
+Used by workers in every environment: standard library only, no rival, no clock. Invariant: the same bytes on every
+run and machine, so that two result files differ by what was measured and not by what was stored.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def big_value() -> bytes:
 def canonical(value: object) -> object:
     """Bring an answer into one shape: text as bytes, sequences as lists, maps as sorted pairs.
 
-    Clients differ in text or bytes, tuple or list, dict or list of pairs; whether the *content* is equal is what counts.
+    Clients differ in text or bytes, tuple or list, dict or list of pairs; whether the *content* is equal is what
+    counts.
     """
     if isinstance(value, str):
         return value.encode()

@@ -1,7 +1,7 @@
 """Environments of the rivals: each peer in a virtual environment of its own, made on demand.
 
-carmine's environment never sees a peer's package. An environment is made again when its list or the interpreter changes; all of them
-use the interpreter that runs the benchmark, so that no rival wins by its Python.
+carmine's environment never sees a peer's package. An environment is made again when its list or the interpreter
+changes; all of them use the interpreter that runs the benchmark, so that no rival wins by its Python.
 """
 
 from __future__ import annotations

@@ -1,18 +1,21 @@
 """The schedule of a run: who runs when, and what the times become.
 
-A round is a palindrome (A B C C B A) of short blocks in an order drawn anew each time: slow drift of the machine falls on all alike, and
-nobody always follows the same neighbour. Every time of a round is divided by the reference's time in the *same* round. Knows nothing of
-processes and servers: whatever has ``run(work, count)`` can be measured, which is how the schedule itself is tested.
+A round is a palindrome (A B C C B A) of short blocks in an order drawn anew each time: slow drift of the machine
+falls on all alike, and nobody always follows the same neighbour. Every time of a round is divided by the reference's
+time in the *same* round. Knows nothing of processes and servers: whatever has ``run(work, count)`` can be measured,
+which is how the schedule itself is tested.
 """
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bench.stats import Interval, log_ratios, ratio_interval
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping, Sequence
 
 #: The label of the reference's second copy.
 CONTROL = "control"

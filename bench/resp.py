@@ -1,13 +1,17 @@
 """The smallest RESP speaker that can load data and check W's replies; never inside a timed block.
 
-It is the harness's own, so that carmine is not used to judge carmine. It reads one whole reply from a blocking socket, hands back both
-the raw bytes and the value, and knows only the types that the benchmark's commands answer with.
+It is the harness's own, so that carmine is not used to judge carmine. It reads one whole reply from a blocking
+socket, hands back both the raw bytes and the value, and knows only the types that the benchmark's commands answer
+with.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def pack(words: Iterable[str | bytes]) -> bytes:

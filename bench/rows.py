@@ -1,7 +1,8 @@
 """What is measured, and what is aimed at: the table of targets, row by row.
 
-Data only. A row names its seats (label, kind of worker, work, units in one turn), the seat that all are compared with, and the targets
-as ratios of times: ``("redis-py", "carmine", >= 2)`` means that redis-py takes at least twice carmine's time.
+Data only. A row names its seats (label, kind of worker, work, units in one turn), the seat that all are compared
+with, and the targets as ratios of times: ``("redis-py", "carmine", >= 2)`` means that redis-py takes at least twice
+carmine's time.
 """
 
 from __future__ import annotations
@@ -38,9 +39,7 @@ class Row(NamedTuple):
     targets: tuple[Target, ...] = ()
 
 
-def _row(
-    name: str, title: str, work: str, kinds: dict[str, str], targets: tuple[Target, ...], unit: int = 1
-) -> Row:
+def _row(name: str, title: str, work: str, kinds: dict[str, str], targets: tuple[Target, ...], unit: int = 1) -> Row:
     places = tuple(Place(label, kind, work, unit) for label, kind in kinds.items())
     return Row(name, title, places[0].label, places, targets)
 

@@ -1,7 +1,8 @@
 """A whole run: launches of worker processes, rows played in each, results gathered.
 
-A launch starts every worker anew and goes through all rows; the next launch begins with new processes. So each row is sampled at several
-moments and in several memory layouts, and what is peculiar to one process shows in the interval instead of hiding in it.
+A launch starts every worker anew and goes through all rows; the next launch begins with new processes. So each row is
+sampled at several moments and in several memory layouts, and what is peculiar to one process shows in the interval
+instead of hiding in it.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench import data
 from bench.contestant import KINDS, Contestant
 from bench.measure import CONTROL, Seat, Times, play
 from bench.rivals.work import Unavailable
-from bench.rows import Place, Row
-from bench.server import Server
+
+if TYPE_CHECKING:
+    from bench.rows import Place, Row
+    from bench.server import Server
 
 Say = Callable[[str], None]
 
@@ -29,6 +32,10 @@ class Settings(NamedTuple):
     block: float = 0.02
     seed: int = 7
     cores: frozenset[int] = frozenset()
+
+    def __str__(self) -> str:
+        block = f"blocks of {self.block * 1000:g} ms"
+        return f"{self.launches} launches of {self.rounds} rounds, {block}, seed {self.seed}"
 
 
 class Outcome:
@@ -101,7 +108,7 @@ def _play(outcome: Outcome, launch: Launch, settings: Settings, chance: random.R
     seats: dict[str, Seat] = {}
     workers: list[tuple[Contestant, str]] = []
     for place in [*row.places, reference._replace(label=CONTROL)]:
-        if place.label in outcome.missing:
+        if place.label in outcome.missing or (place.label == CONTROL and row.reference not in seats):
             continue
         try:
             worker = launch.worker(place.kind, CONTROL if place.label == CONTROL else "")
@@ -118,9 +125,7 @@ def _play(outcome: Outcome, launch: Launch, settings: Settings, chance: random.R
         _close(worker, work)
 
 
-def _play_all(
-    outcome: Outcome, seats: dict[str, Seat], settings: Settings, chance: random.Random
-) -> dict[str, Times]:
+def _play_all(outcome: Outcome, seats: dict[str, Seat], settings: Settings, chance: random.Random) -> dict[str, Times]:
     # A rival that fails in the middle leaves the row; the others are measured without it.
     for label in list(seats):
         try:

@@ -1,17 +1,20 @@
 """Statistics of an interleaved run: from paired times to one ratio with an interval.
 
-Knows numbers only: no clock, no process, no file. The unit is a *launch*: one set of worker processes, measured for some rounds. Rounds
-of one launch share its memory layout and its hash seed, so they are not independent; the interval is therefore bootstrapped over
-launches first and over rounds inside them second. Invariant: the same samples give the same interval (the generator is seeded).
+Knows numbers only: no clock, no process, no file. The unit is a *launch*: one set of worker processes, measured for
+some rounds. Rounds of one launch share its memory layout and its hash seed, so they are not independent; the interval
+is therefore bootstrapped over launches first and over rounds inside them second. Invariant: the same samples give the
+same interval (the generator is seeded).
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Interval(NamedTuple):
@@ -77,8 +80,8 @@ def at_least(value: float) -> Bound:
 def midmean(values: Sequence[float]) -> float:
     """Return the mean of the middle half.
 
-    A block that another process interrupted is an outlier of any size: the mean would follow it, and the median throws away
-    more of the good blocks than it must.
+    A block that another process interrupted is an outlier of any size: the mean would follow it, and the median
+    throws away more of the good blocks than it must.
     """
     ordered = sorted(values)
     cut = len(ordered) // 4

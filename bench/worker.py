@@ -1,26 +1,33 @@
 """The worker process of one rival: opens a work, times blocks of it, answers on a pipe.
 
-Run as ``python -m bench.worker RIVAL HOST PORT`` by the rival's own interpreter. Orders come as JSON lines on standard input; answers go
-to the descriptor that was standard output, while anything a client prints goes to standard error and cannot break the talk.
+Run as ``python -m bench.worker RIVAL HOST PORT`` by the rival's own interpreter. Orders come as JSON lines on
+standard input; answers go to the descriptor that was standard output, while anything a client prints goes to standard
+error and cannot break the talk.
 
-Invariants: the clock starts after a full garbage collection and stops before anything else is done; the cyclic collector never runs
-inside a block, for no rival.
+Invariants: the clock starts after a full garbage collection and stops before anything else is done; the cyclic
+collector never runs inside a block, for no rival.
 """
 
 from __future__ import annotations
 
+import cProfile
 import gc
 import importlib
+import io
 import json
 import os
 import platform
+import pstats
+import resource
 import sys
 import time
-from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from bench import data, memory
 from bench.rivals.work import Unavailable, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Answer = dict[str, object]
 
@@ -34,7 +41,7 @@ class Worker:
 
     def hello(self) -> Answer:
         """Tell who is here."""
-        return {"versions": self._rival.versions(), "python": platform.python_version(), "pid": os.getpid()}
+        return {**self._rival.versions(), "python": platform.python_version()}
 
     def open(self, work: str) -> Answer:
         """Make a work ready and return the fingerprint of its answer."""
@@ -54,6 +61,21 @@ class Worker:
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         return {"wall": wall, "cpu": cpu}
 
+    def split(self, work: str, count: int) -> Answer:
+        """Run one block and tell which share of its processor time was spent in user mode."""
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        self._works[work].run(count)
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
+        return {"user": user / max(user + system, 1e-9)}
+
+    def frames(self, work: str, count: int) -> Answer:
+        """Run one block under cProfile and return its table."""
+        profile, text = cProfile.Profile(), io.StringIO()
+        profile.runcall(self._works[work].run, count)
+        pstats.Stats(profile, stream=text).strip_dirs().sort_stats("tottime").print_stats(15)
+        return {"text": text.getvalue()}
+
     def close(self, work: str) -> Answer:
         """Drop a work and what it holds."""
         self._works.pop(work).close()
@@ -68,7 +90,7 @@ class Worker:
         memory.reset_peak()
         before = memory.resident()
         self._make(work).run(1)
-        return {"peak": (memory.peak() - before) / size}
+        return {"figure": (memory.peak() - before) / size}
 
     def idle(self, count: int) -> Answer:
         """Return the bytes of private memory that one idle connection costs."""
@@ -82,7 +104,7 @@ class Worker:
         cost = (memory.proportional() - before) / count
         close()
         warm()
-        return {"bytes": cost}
+        return {"figure": cost}
 
     def _make(self, work: str) -> Work:
         make: Callable[[], Work] | None = getattr(self._rival, work, None)

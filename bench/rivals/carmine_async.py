@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
 import carmine
+import carmine.protocol
 from bench import data
 from bench.rivals.tasks import Loop
 from bench.rivals.work import Unavailable, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Rival:
     """One client with bytes replies."""
 
     def __init__(self, address: tuple[str, int]) -> None:
-        if not hasattr(carmine, "AsyncClient"):
+        make = getattr(carmine, "AsyncClient", None)
+        if make is None:
             raise Unavailable("carmine.AsyncClient does not exist yet")
         host, port = address
         self._loop = Loop()
-        self._client = self._loop.run(self._open(f"redis://{host}:{port}/0"))
+        self._client: Any = self._loop.run(self._open(make, f"redis://{host}:{port}/0"))
 
     def versions(self) -> dict[str, str]:
         """Return the package's version and the twin that was loaded."""
-        return {"carmine": carmine.__version__, "twin": carmine.protocol.__impl__}
+        return {"carmine": metadata.version("carmine-redis"), "twin": carmine.protocol.__impl__}
 
     def get_1(self) -> Work:
         """One GET at a time."""
@@ -38,8 +46,10 @@ class Rival:
         """Close the client."""
         self._loop.run(self._client.aclose())
 
-    async def _open(self, url: str) -> carmine.AsyncClient[bytes]:
-        return carmine.AsyncClient(url, decode=False)
+    @staticmethod
+    async def _open(make: Callable[..., Any], url: str) -> Any:
+        # Made inside the loop it will live on.
+        return make(url, decode=False)
 
     async def _get(self) -> object:
         return await self._client.get(data.KEY)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from importlib import metadata
+from typing import TYPE_CHECKING
 
 import carmine
 import carmine.protocol
 from bench import data
 from bench.rivals.work import Unavailable, Work, checked, repeated, threaded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Rival:
@@ -25,7 +29,7 @@ class Rival:
 
     def versions(self) -> dict[str, str]:
         """Return the package's version and the twin that was loaded."""
-        return {"carmine": carmine.__version__, "twin": carmine.protocol.__impl__}
+        return {"carmine": metadata.version("carmine-redis"), "twin": carmine.protocol.__impl__}
 
     def get(self) -> Work:
         """GET of 64 bytes."""
@@ -86,7 +90,8 @@ class Rival:
         with contextlib.ExitStack() as borrowed:
             for _ in range(count):
                 borrowed.enter_context(client.connection()).ping()
-        return client.close
+        close: Callable[[], None] = client.close
+        return close
 
     def close(self) -> None:
         """Close the client."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import carmine
+from importlib import metadata
+
 from bench import blobs
 from bench.rivals.work import Work, repeated
 from carmine import protocol
@@ -16,7 +17,7 @@ class Rival:
 
     def versions(self) -> dict[str, str]:
         """Return the package's version and the twin."""
-        return {"carmine": carmine.__version__, "twin": protocol.__impl__}
+        return {"carmine": metadata.version("carmine-redis"), "twin": protocol.__impl__}
 
     def parse_small(self) -> Work:
         """100 small replies in one piece."""

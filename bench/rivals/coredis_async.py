@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from importlib import metadata
+from typing import TYPE_CHECKING
 
-import coredis
+import coredis  # type: ignore[import-not-found]
+
 from bench import data
 from bench.rivals.tasks import Loop
-from bench.rivals.work import Work
+
+if TYPE_CHECKING:
+    from bench.rivals.work import Work
 
 
 class Rival:

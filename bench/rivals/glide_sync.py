@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib import metadata
 
-import glide_sync
+import glide_sync  # type: ignore[import-not-found]
+
 from bench import data
 from bench.rivals.work import Work, checked, repeated, threaded
 
@@ -15,9 +16,7 @@ class Rival:
     def __init__(self, address: tuple[str, int]) -> None:
         host, port = address
         nodes = [glide_sync.NodeAddress(host, port)]
-        self._client = glide_sync.GlideClient.create(
-            glide_sync.GlideClientConfiguration(nodes, request_timeout=60_000)
-        )
+        self._client = glide_sync.GlideClient.create(glide_sync.GlideClientConfiguration(nodes, request_timeout=60_000))
 
     def versions(self) -> dict[str, str]:
         """Return the package's version."""

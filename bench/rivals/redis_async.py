@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import hiredis
-import redis
-import redis.asyncio
+from typing import TYPE_CHECKING
+
+import hiredis  # type: ignore[import-not-found]
+import redis  # type: ignore[import-not-found]
+import redis.asyncio  # type: ignore[import-not-found]
+
 from bench import data
 from bench.rivals.tasks import Loop
-from bench.rivals.work import Work
+
+if TYPE_CHECKING:
+    from bench.rivals.work import Work
 
 
 class Rival:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from importlib import metadata
+from typing import TYPE_CHECKING
 
-import redis
+import redis  # type: ignore[import-not-found]
+from redis.utils import HIREDIS_AVAILABLE  # type: ignore[import-not-found]
+
 from bench import data
 from bench.rivals.work import Work, checked, repeated, threaded
-from redis.utils import HIREDIS_AVAILABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Rival:
@@ -21,12 +26,8 @@ class Rival:
 
     def versions(self) -> dict[str, str]:
         """Return the package's version, and hiredis's where it is used."""
-        found = {"redis": redis.__version__}
-        if HIREDIS_AVAILABLE:
-            import hiredis  # noqa: PLC0415 - the same module serves an environment that must not have it
-
-            found["hiredis"] = hiredis.__version__
-        return found
+        names = ["redis", "hiredis"] if HIREDIS_AVAILABLE else ["redis"]
+        return {name: metadata.version(name) for name in names}
 
     def get(self) -> Work:
         """GET of 64 bytes."""
@@ -83,11 +84,12 @@ class Rival:
 
     def idle(self, count: int) -> Callable[[], None]:
         """Open idle connections; return what closes them."""
-        pool = redis.ConnectionPool(**self._options)
+        pool = redis.ConnectionPool(**self._options, max_connections=count)
         connections = [pool.get_connection() for _ in range(count)]
         for connection in connections:
             pool.release(connection)
-        return pool.disconnect
+        close: Callable[[], None] = pool.disconnect
+        return close
 
     def close(self) -> None:
         """Close the client."""
@@ -101,6 +103,7 @@ class Rival:
             get = pipeline.get
             for key in keys:
                 get(key)
-            return pipeline.execute()
+            replies: list[object] = pipeline.execute()
+            return replies
 
         return repeated(once)

@@ -1,6 +1,7 @@
-"""R, the wire of asyncio: a Protocol with a FIFO of futures, each settled when one more reply's length of bytes has come.
+"""R, the wire of asyncio: a Protocol with a FIFO of futures.
 
-No parsing, no client. Every call writes its own bytes, as the simplest correct code would.
+A future is settled when one more reply's length of bytes has come. No parsing, no client. Every call writes its own
+bytes, as the simplest correct code would.
 """
 
 from __future__ import annotations

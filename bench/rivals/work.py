@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class Unavailable(Exception):
@@ -34,7 +37,7 @@ class Work:
 def repeated(call: Callable[..., object], *words: object) -> Work:
     """Return the work that makes one call again and again.
 
-    The loops are written out for one and two arguments: unpacking a tuple is time that W does not spend.
+    The loops are written out for up to three arguments: unpacking a tuple is time that W does not spend.
     """
 
     def none(count: int) -> None:
@@ -51,11 +54,16 @@ def repeated(call: Callable[..., object], *words: object) -> Work:
         for _ in range(count):
             call(first, second)
 
+    def three(count: int) -> None:
+        first, second, third = words
+        for _ in range(count):
+            call(first, second, third)
+
     def many(count: int) -> None:
         for _ in range(count):
             call(*words)
 
-    loops = (none, one, two)
+    loops = (none, one, two, three)
     return Work(loops[len(words)] if len(words) < len(loops) else many, lambda: call(*words))
 
 
