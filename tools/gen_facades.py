@@ -10,7 +10,7 @@ the formatter would, so that this needs none.
 
 Bodies, fastest first:
 - a body that is one `return Command(SPEC, WORDS)` is written out in the facade: no call, no Command object;
-- a body that begins with `if CONDITION: return Command(SPEC, WORDS)` has that much written out;
+- a body that begins with `if CONDITION: return Command(SPEC, WORDS)`, once or several times, has those written out;
 - the rest calls the function and hands on what the Command holds.
 What is written out may name the function's arguments, builtins, and what its own module defines.
 """
@@ -319,28 +319,38 @@ class Facades:
                 raise group.fail(function, f"{name} means two things: of {module} and of {self.used[name]}")
 
     def _body(self, world: World, group: Group, function: ast.FunctionDef) -> Iterator[str]:
-        first = function.body[1]
-        written = self._written_out(world, group, function, first)
-        if written:
-            yield written
-            return
-        match first:
-            case ast.If(test=test, body=[only], orelse=[]):
-                written = self._written_out(world, group, function, only)
-                condition = _condition(group, function, test)
-                if written and condition:
-                    yield f"{condition}\n{textwrap.indent(written, '    ')}"
+        for statement in function.body[1:]:
+            written = self._written_out(world, group, function, statement, 8)
+            if written:
+                yield written
+                return
+            guarded = self._guarded(world, group, function, statement)
+            if guarded is None:
+                break
+            yield guarded
         yield _call(f"command = {group.alias}.{function.name}", list(_passed(function)), 8)
         yield f"return {world.call}(command.spec, command.words)"
 
-    def _written_out(self, world: World, group: Group, function: ast.FunctionDef, statement: ast.stmt) -> str | None:
+    def _guarded(self, world: World, group: Group, function: ast.FunctionDef, statement: ast.stmt) -> str | None:
+        """Return `if CONDITION: return Command(SPEC, WORDS)` as a facade must write it, or None if it is not that."""
+        match statement:
+            case ast.If(test=test, body=[only], orelse=[]):
+                written = self._written_out(world, group, function, only, 12)
+                condition = _condition(group, function, test)
+                if written and condition:
+                    return f"{condition}\n{textwrap.indent(written, '    ')}"
+        return None
+
+    def _written_out(
+        self, world: World, group: Group, function: ast.FunctionDef, statement: ast.stmt, indent: int
+    ) -> str | None:
         parts = _command_of(statement)
         if parts is None:
             return None
         told = [_qualified(group, function, part) for part in parts]
         if None in told:
             return None
-        return _call(f"return {world.call}", [part for part in told if part], 12)
+        return _call(f"return {world.call}", [part for part in told if part], indent)
 
 
 def _qualified(group: Group, function: ast.FunctionDef, node: ast.expr) -> str | None:

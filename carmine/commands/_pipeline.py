@@ -13,8 +13,9 @@ from carmine.commands import strings as _strings
 
 if TYPE_CHECKING:
     from carmine.commands.command import Reply, Spec, Words
+    from carmine.commands.strings import LcsMatches
     from carmine.commands.words import InstantMs, Milliseconds
-    from carmine.types import Arg, Instant, Key, Seconds
+    from carmine.types import Arg, Instant, Items, Key, Seconds
 
 __all__ = ["PipelineCommands"]
 
@@ -33,8 +34,66 @@ class PipelineCommands(Generic[T]):
 
     # strings: Commands of the group "string": a key that holds one value of bytes, or a number written out.
 
+    def append(self, key: Key, value: Arg) -> Reply[int]:
+        """APPEND: put bytes at the end of a value; a missing key counts as empty.
+
+        Args:
+            key: The key.
+            value: What to append.
+
+        Returns:
+            The length in bytes afterwards.
+
+        Since: 2.0.0. Cost: O(1) on average. Source: redis.io/commands/append
+        """
+        return self._queue(_strings._APPEND, (b"APPEND", key, value))
+
+    def decr(self, key: Key, amount: int = 1) -> Reply[int]:
+        """DECR, DECRBY: subtract from the whole number that a key holds.
+
+        Args:
+            key: The key; a missing one counts as 0.
+            amount: What to subtract; other than 1 it goes out as DECRBY.
+
+        Returns:
+            The number afterwards.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/decr
+        """
+        if amount == 1:
+            return self._queue(_strings._DECR, (b"DECR", key))
+        return self._queue(_strings._DECRBY, (b"DECRBY", key, amount))
+
+    def decrby(self, key: Key, amount: int) -> Reply[int]:
+        """DECRBY: subtract from the whole number that a key holds.
+
+        Args:
+            key: The key; a missing one counts as 0.
+            amount: What to subtract.
+
+        Returns:
+            The number afterwards.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/decrby
+        """
+        return self._queue(_strings._DECRBY, (b"DECRBY", key, amount))
+
+    def delifeq(self, key: Key, value: Arg) -> Reply[bool]:
+        """DELIFEQ: delete a key if it holds this value; only Valkey has it.
+
+        Args:
+            key: The key.
+            value: The value that it must hold.
+
+        Returns:
+            Whether it was deleted.
+
+        Since: Valkey 9.0.0. Cost: O(1). Source: valkey.io/commands/delifeq
+        """
+        return self._queue(_strings._DELIFEQ, (b"DELIFEQ", key, value))
+
     def get(self, key: Key) -> Reply[T | None]:
-        """GET: return the value of a key.
+        """GET: read the value of a key.
 
         Args:
             key: The key of a string.
@@ -49,6 +108,79 @@ class PipelineCommands(Generic[T]):
         """
         return self._queue(_strings._GET, (b"GET", key))
 
+    def getdel(self, key: Key) -> Reply[T | None]:
+        """GETDEL: read the value of a key and delete the key.
+
+        Args:
+            key: The key of a string.
+
+        Returns:
+            The value; None where there was no such key.
+
+        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/getdel
+        """
+        return self._queue(_strings._GETDEL, (b"GETDEL", key))
+
+    def getex(
+        self,
+        key: Key,
+        *,
+        ex: Seconds | None = None,
+        px: Milliseconds | None = None,
+        exat: Instant | None = None,
+        pxat: InstantMs | None = None,
+        persist: bool = False,
+    ) -> Reply[T | None]:
+        """GETEX: read the value of a key and set its time to live.
+
+        Args:
+            key: The key of a string.
+            ex: Time to live; a fraction of a second goes out as PX.
+            px: Time to live in milliseconds.
+            exat: When the key shall go; a fraction of a second goes out as PXAT.
+            pxat: When the key shall go, in milliseconds since the epoch.
+            persist: Take its time to live away.
+
+        Returns:
+            The value; None where there is no such key.
+
+        Raises:
+            UsageError: More than one of the options.
+
+        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/getex
+        """
+        command = _strings.getex(key, ex=ex, px=px, exat=exat, pxat=pxat, persist=persist)
+        return self._queue(command.spec, command.words)
+
+    def getrange(self, key: Key, start: int, end: int) -> Reply[T]:
+        """GETRANGE: read a part of a value.
+
+        Args:
+            key: The key of a string.
+            start: The first byte, from 0; negative counts from the end.
+            end: The last byte, itself included.
+
+        Returns:
+            The part; empty where the key or the range is.
+
+        Since: 2.4.0. Cost: O(length of the part). Source: redis.io/commands/getrange
+        """
+        return self._queue(_strings._GETRANGE, (b"GETRANGE", key, start, end))
+
+    def getset(self, key: Key, value: Arg) -> Reply[T | None]:
+        """GETSET: give a key a value and return the former one; `set(..., get=True)` is its successor.
+
+        Args:
+            key: The key of a string.
+            value: The value.
+
+        Returns:
+            The value before; None where there was none.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/getset
+        """
+        return self._queue(_strings._GETSET, (b"GETSET", key, value))
+
     def incr(self, key: Key, amount: int = 1) -> Reply[int]:
         """INCR, INCRBY: add to the whole number that a key holds.
 
@@ -57,13 +189,194 @@ class PipelineCommands(Generic[T]):
             amount: What to add; other than 1 it goes out as INCRBY.
 
         Returns:
-            The number after the addition.
+            The number afterwards.
 
         Since: 1.0.0. Cost: O(1). Source: redis.io/commands/incr
         """
         if amount == 1:
             return self._queue(_strings._INCR, (b"INCR", key))
-        command = _strings.incr(key, amount)
+        return self._queue(_strings._INCRBY, (b"INCRBY", key, amount))
+
+    def incrby(self, key: Key, amount: int) -> Reply[int]:
+        """INCRBY: add to the whole number that a key holds.
+
+        Args:
+            key: The key; a missing one counts as 0.
+            amount: What to add.
+
+        Returns:
+            The number afterwards.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/incrby
+        """
+        return self._queue(_strings._INCRBY, (b"INCRBY", key, amount))
+
+    def incrbyfloat(self, key: Key, amount: float) -> Reply[float]:
+        """INCRBYFLOAT: add to the number that a key holds.
+
+        Args:
+            key: The key; a missing one counts as 0.
+            amount: What to add.
+
+        Returns:
+            The number afterwards; the server keeps up to 17 digits after the point, a float not all of them.
+
+        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/incrbyfloat
+        """
+        return self._queue(_strings._INCRBYFLOAT, (b"INCRBYFLOAT", key, amount))
+
+    @overload
+    def lcs(self, key1: Key, key2: Key) -> Reply[T]: ...
+    @overload
+    def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> Reply[int]: ...
+    @overload
+    def lcs(
+        self,
+        key1: Key,
+        key2: Key,
+        *,
+        idx: Literal[True],
+        minmatchlen: int | None = None,
+        withmatchlen: bool = False,
+    ) -> Reply[LcsMatches]: ...
+    @overload
+    def lcs(
+        self,
+        key1: Key,
+        key2: Key,
+        *,
+        len: bool = False,
+        idx: bool = False,
+        minmatchlen: int | None = None,
+        withmatchlen: bool = False,
+    ) -> Reply[T | int | LcsMatches]: ...
+    def lcs(
+        self,
+        key1: Key,
+        key2: Key,
+        *,
+        len: bool = False,
+        idx: bool = False,
+        minmatchlen: int | None = None,
+        withmatchlen: bool = False,
+    ) -> Reply[Any]:
+        """LCS: find the longest common subsequence of two values.
+
+        Args:
+            key1: The key of a string.
+            key2: The key of another.
+            len: Return its length alone.
+            idx: Return where it lies in both values.
+            minmatchlen: With `idx`: leave out shorter stretches.
+            withmatchlen: With `idx`: give each stretch its length.
+
+        Returns:
+            The subsequence; with `len` its length; with `idx` the stretches and the length.
+
+        Raises:
+            UsageError: `len` and `idx` together, or an option of `idx` without it.
+
+        Since: 7.0.0. Cost: O(length of one x length of the other). Source: redis.io/commands/lcs
+        """
+        command = _strings.lcs(key1, key2, len=len, idx=idx, minmatchlen=minmatchlen, withmatchlen=withmatchlen)
+        return self._queue(command.spec, command.words)
+
+    def mget(self, *keys: Key) -> Reply[list[T | None]]:
+        """MGET: read the values of several keys.
+
+        Args:
+            *keys: The keys.
+
+        Returns:
+            One value for each key, in their order; None where there is no string.
+
+        Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/mget
+        """
+        return self._queue(_strings._MGET, (b"MGET", *keys))
+
+    def mset(self, mapping: Items[Key, Arg]) -> Reply[bool]:
+        """MSET: give several keys their values at once.
+
+        Args:
+            mapping: The values by key.
+
+        Returns:
+            True.
+
+        Raises:
+            UsageError: The mapping is empty.
+
+        Since: 1.0.1. Cost: O(keys). Source: redis.io/commands/mset
+        """
+        command = _strings.mset(mapping)
+        return self._queue(command.spec, command.words)
+
+    def msetex(
+        self,
+        mapping: Items[Key, Arg],
+        *,
+        ex: Seconds | None = None,
+        px: Milliseconds | None = None,
+        exat: Instant | None = None,
+        pxat: InstantMs | None = None,
+        keepttl: bool = False,
+        nx: bool = False,
+        xx: bool = False,
+    ) -> Reply[bool]:
+        """MSETEX: give several keys their values and a time to live at once; only Valkey has it, and newer Redis.
+
+        Args:
+            mapping: The values by key.
+            ex: Time to live; a fraction of a second goes out as PX.
+            px: Time to live in milliseconds.
+            exat: When the keys shall go; a fraction of a second goes out as PXAT.
+            pxat: When the keys shall go, in milliseconds since the epoch.
+            keepttl: Keep the time to live that each key has.
+            nx: Only where none of the keys exists.
+            xx: Only where all of them exist.
+
+        Returns:
+            Whether the keys were set, all or none.
+
+        Raises:
+            UsageError: The mapping is empty, or two options exclude each other.
+
+        Since: Valkey 9.1.0. Cost: O(keys). Source: valkey.io/commands/msetex
+        """
+        command = _strings.msetex(mapping, ex=ex, px=px, exat=exat, pxat=pxat, keepttl=keepttl, nx=nx, xx=xx)
+        return self._queue(command.spec, command.words)
+
+    def msetnx(self, mapping: Items[Key, Arg]) -> Reply[bool]:
+        """MSETNX: give several keys their values, only if none of them exists.
+
+        Args:
+            mapping: The values by key.
+
+        Returns:
+            Whether the keys were set, all or none.
+
+        Raises:
+            UsageError: The mapping is empty.
+
+        Since: 1.0.1. Cost: O(keys). Source: redis.io/commands/msetnx
+        """
+        command = _strings.msetnx(mapping)
+        return self._queue(command.spec, command.words)
+
+    def psetex(self, key: Key, time_ms: Milliseconds, value: Arg) -> Reply[bool]:
+        """PSETEX: give a key a value and a time to live in milliseconds; `set(..., px=)` is its successor.
+
+        Args:
+            key: The key.
+            time_ms: Time to live in milliseconds.
+            value: The value.
+
+        Returns:
+            True.
+
+        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/psetex
+        """
+        command = _strings.psetex(key, time_ms, value)
         return self._queue(command.spec, command.words)
 
     @overload
@@ -166,3 +479,73 @@ class PipelineCommands(Generic[T]):
             key, value, ex=ex, px=px, exat=exat, pxat=pxat, keepttl=keepttl, nx=nx, xx=xx, ifeq=ifeq, get=get
         )
         return self._queue(command.spec, command.words)
+
+    def setex(self, key: Key, time: Seconds, value: Arg) -> Reply[bool]:
+        """SETEX: give a key a value and a time to live; `set(..., ex=)` is its successor.
+
+        Args:
+            key: The key.
+            time: Time to live; a fraction of a second goes out as PSETEX.
+            value: The value.
+
+        Returns:
+            True.
+
+        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/setex
+        """
+        command = _strings.setex(key, time, value)
+        return self._queue(command.spec, command.words)
+
+    def setnx(self, key: Key, value: Arg) -> Reply[bool]:
+        """SETNX: give a key a value only if it has none; `set(..., nx=True)` is its successor.
+
+        Args:
+            key: The key.
+            value: The value.
+
+        Returns:
+            Whether the value was set.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/setnx
+        """
+        return self._queue(_strings._SETNX, (b"SETNX", key, value))
+
+    def setrange(self, key: Key, offset: int, value: Arg) -> Reply[int]:
+        """SETRANGE: overwrite a part of a value; what lies between its end and the offset becomes zero bytes.
+
+        Args:
+            key: The key; a missing one counts as empty.
+            offset: The first byte to overwrite, from 0.
+            value: The bytes to put there.
+
+        Returns:
+            The length in bytes afterwards.
+
+        Since: 2.2.0. Cost: O(1) for short values. Source: redis.io/commands/setrange
+        """
+        return self._queue(_strings._SETRANGE, (b"SETRANGE", key, offset, value))
+
+    def strlen(self, key: Key) -> Reply[int]:
+        """STRLEN: read the length of a value in bytes; 0 where there is no such key.
+
+        Args:
+            key: The key of a string.
+
+        Since: 2.2.0. Cost: O(1). Source: redis.io/commands/strlen
+        """
+        return self._queue(_strings._STRLEN, (b"STRLEN", key))
+
+    def substr(self, key: Key, start: int, end: int) -> Reply[T]:
+        """SUBSTR: read a part of a value; `getrange` is its successor.
+
+        Args:
+            key: The key of a string.
+            start: The first byte, from 0; negative counts from the end.
+            end: The last byte, itself included.
+
+        Returns:
+            The part; empty where the key or the range is.
+
+        Since: 1.0.0. Cost: O(length of the part). Source: redis.io/commands/substr
+        """
+        return self._queue(_strings._SUBSTR, (b"SUBSTR", key, start, end))

@@ -442,7 +442,7 @@ BLOCK: Final[dict[str, tuple[str, int | str]]] = {
 }
 
 UNLESS: Final[dict[str, tuple[str, ...]]] = {
-    "HSETEX": ("FNX", "FXX"),
+    "HSETEX": ("NX", "XX", "FNX", "FXX"),
     "MSETEX": ("NX", "XX"),
     "SET": ("NX", "XX", "IFEQ", "GET"),
 }

@@ -2,26 +2,132 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from carmine.commands import decoders
 from carmine.commands.command import Command, Text
 from carmine.commands.specs import spec
-from carmine.commands.words import expiry, only_one
+from carmine.commands.words import expiry, flattened, milliseconds, only_one, seconds
+from carmine.errors import UsageError
 
 if TYPE_CHECKING:
     from carmine.commands.words import InstantMs, Milliseconds
-    from carmine.types import Arg, Instant, Key, Seconds
+    from carmine.types import Arg, Instant, Items, Key, Seconds
 
+
+class LcsMatch(NamedTuple):
+    """One common stretch of two strings: where it lies in each (first and last byte), and its length if asked for."""
+
+    first: tuple[int, int]
+    second: tuple[int, int]
+    length: int | None
+
+
+class LcsMatches(NamedTuple):
+    """The common stretches of two strings, the last one first, and the length of the common subsequence."""
+
+    matches: list[LcsMatch]
+    length: int
+
+
+def _lcs_matches(raw: Any) -> LcsMatches:
+    told = decoders.mapping(raw)
+    matches = [LcsMatch(tuple(a), tuple(b), length[0] if length else None) for a, b, *length in told["matches"]]
+    return LcsMatches(matches, told["len"])
+
+
+_APPEND = spec("APPEND")
+_DECR = spec("DECR")
+_DECRBY = spec("DECRBY")
+_DELIFEQ = spec("DELIFEQ", decoders.flag)
 _GET = spec("GET")
+_GETDEL = spec("GETDEL")
+_GETEX = spec("GETEX")
+_GETRANGE = spec("GETRANGE")
+_GETSET = spec("GETSET")
 _INCR = spec("INCR")
 _INCRBY = spec("INCRBY")
+_INCRBYFLOAT = spec("INCRBYFLOAT", decoders.double)
+_LCS = spec("LCS")
+_LCS_MATCHES = spec("LCS", _lcs_matches, text=True)
+_MGET = spec("MGET")
+_MSET = spec("MSET", decoders.ok)
+_MSETEX = spec("MSETEX", decoders.flag)
+_MSETNX = spec("MSETNX", decoders.flag)
+_PSETEX = spec("PSETEX", decoders.ok)
 _SET = spec("SET", decoders.ok)
+_SETEX = spec("SETEX", decoders.ok)
+_SETNX = spec("SETNX", decoders.flag)
+_SETRANGE = spec("SETRANGE")
 _SET_GET = spec("SET")
+_STRLEN = spec("STRLEN")
+_SUBSTR = spec("SUBSTR")
+
+
+def append(key: Key, value: Arg) -> Command[int]:
+    """APPEND: put bytes at the end of a value; a missing key counts as empty.
+
+    Args:
+        key: The key.
+        value: What to append.
+
+    Returns:
+        The length in bytes afterwards.
+
+    Since: 2.0.0. Cost: O(1) on average. Source: redis.io/commands/append
+    """
+    return Command(_APPEND, (b"APPEND", key, value))
+
+
+def decr(key: Key, amount: int = 1) -> Command[int]:
+    """DECR, DECRBY: subtract from the whole number that a key holds.
+
+    Args:
+        key: The key; a missing one counts as 0.
+        amount: What to subtract; other than 1 it goes out as DECRBY.
+
+    Returns:
+        The number afterwards.
+
+    Since: 1.0.0. Cost: O(1). Source: redis.io/commands/decr
+    """
+    if amount == 1:
+        return Command(_DECR, (b"DECR", key))
+    return Command(_DECRBY, (b"DECRBY", key, amount))
+
+
+def decrby(key: Key, amount: int) -> Command[int]:
+    """DECRBY: subtract from the whole number that a key holds.
+
+    Args:
+        key: The key; a missing one counts as 0.
+        amount: What to subtract.
+
+    Returns:
+        The number afterwards.
+
+    Since: 1.0.0. Cost: O(1). Source: redis.io/commands/decrby
+    """
+    return Command(_DECRBY, (b"DECRBY", key, amount))
+
+
+def delifeq(key: Key, value: Arg) -> Command[bool]:
+    """DELIFEQ: delete a key if it holds this value; only Valkey has it.
+
+    Args:
+        key: The key.
+        value: The value that it must hold.
+
+    Returns:
+        Whether it was deleted.
+
+    Since: Valkey 9.0.0. Cost: O(1). Source: valkey.io/commands/delifeq
+    """
+    return Command(_DELIFEQ, (b"DELIFEQ", key, value))
 
 
 def get(key: Key) -> Command[Text | None]:
-    """GET: return the value of a key.
+    """GET: read the value of a key.
 
     Args:
         key: The key of a string.
@@ -37,6 +143,82 @@ def get(key: Key) -> Command[Text | None]:
     return Command(_GET, (b"GET", key))
 
 
+def getdel(key: Key) -> Command[Text | None]:
+    """GETDEL: read the value of a key and delete the key.
+
+    Args:
+        key: The key of a string.
+
+    Returns:
+        The value; None where there was no such key.
+
+    Since: 6.2.0. Cost: O(1). Source: redis.io/commands/getdel
+    """
+    return Command(_GETDEL, (b"GETDEL", key))
+
+
+def getex(
+    key: Key,
+    *,
+    ex: Seconds | None = None,
+    px: Milliseconds | None = None,
+    exat: Instant | None = None,
+    pxat: InstantMs | None = None,
+    persist: bool = False,
+) -> Command[Text | None]:
+    """GETEX: read the value of a key and set its time to live.
+
+    Args:
+        key: The key of a string.
+        ex: Time to live; a fraction of a second goes out as PX.
+        px: Time to live in milliseconds.
+        exat: When the key shall go; a fraction of a second goes out as PXAT.
+        pxat: When the key shall go, in milliseconds since the epoch.
+        persist: Take its time to live away.
+
+    Returns:
+        The value; None where there is no such key.
+
+    Raises:
+        UsageError: More than one of the options.
+
+    Since: 6.2.0. Cost: O(1). Source: redis.io/commands/getex
+    """
+    words = (b"GETEX", key, *expiry("GETEX", ex, px, exat, pxat, "PERSIST", persist))
+    return Command(_GETEX, words)
+
+
+def getrange(key: Key, start: int, end: int) -> Command[Text]:
+    """GETRANGE: read a part of a value.
+
+    Args:
+        key: The key of a string.
+        start: The first byte, from 0; negative counts from the end.
+        end: The last byte, itself included.
+
+    Returns:
+        The part; empty where the key or the range is.
+
+    Since: 2.4.0. Cost: O(length of the part). Source: redis.io/commands/getrange
+    """
+    return Command(_GETRANGE, (b"GETRANGE", key, start, end))
+
+
+def getset(key: Key, value: Arg) -> Command[Text | None]:
+    """GETSET: give a key a value and return the former one; `set(..., get=True)` is its successor.
+
+    Args:
+        key: The key of a string.
+        value: The value.
+
+    Returns:
+        The value before; None where there was none.
+
+    Since: 1.0.0. Cost: O(1). Source: redis.io/commands/getset
+    """
+    return Command(_GETSET, (b"GETSET", key, value))
+
+
 def incr(key: Key, amount: int = 1) -> Command[int]:
     """INCR, INCRBY: add to the whole number that a key holds.
 
@@ -45,13 +227,207 @@ def incr(key: Key, amount: int = 1) -> Command[int]:
         amount: What to add; other than 1 it goes out as INCRBY.
 
     Returns:
-        The number after the addition.
+        The number afterwards.
 
     Since: 1.0.0. Cost: O(1). Source: redis.io/commands/incr
     """
     if amount == 1:
         return Command(_INCR, (b"INCR", key))
     return Command(_INCRBY, (b"INCRBY", key, amount))
+
+
+def incrby(key: Key, amount: int) -> Command[int]:
+    """INCRBY: add to the whole number that a key holds.
+
+    Args:
+        key: The key; a missing one counts as 0.
+        amount: What to add.
+
+    Returns:
+        The number afterwards.
+
+    Since: 1.0.0. Cost: O(1). Source: redis.io/commands/incrby
+    """
+    return Command(_INCRBY, (b"INCRBY", key, amount))
+
+
+def incrbyfloat(key: Key, amount: float) -> Command[float]:
+    """INCRBYFLOAT: add to the number that a key holds.
+
+    Args:
+        key: The key; a missing one counts as 0.
+        amount: What to add.
+
+    Returns:
+        The number afterwards; the server keeps up to 17 digits after the point, a float not all of them.
+
+    Since: 2.6.0. Cost: O(1). Source: redis.io/commands/incrbyfloat
+    """
+    return Command(_INCRBYFLOAT, (b"INCRBYFLOAT", key, amount))
+
+
+@overload
+def lcs(key1: Key, key2: Key) -> Command[Text]: ...
+@overload
+def lcs(key1: Key, key2: Key, *, len: Literal[True]) -> Command[int]: ...
+@overload
+def lcs(
+    key1: Key, key2: Key, *, idx: Literal[True], minmatchlen: int | None = None, withmatchlen: bool = False
+) -> Command[LcsMatches]: ...
+@overload
+def lcs(
+    key1: Key,
+    key2: Key,
+    *,
+    len: bool = False,
+    idx: bool = False,
+    minmatchlen: int | None = None,
+    withmatchlen: bool = False,
+) -> Command[Text | int | LcsMatches]: ...
+def lcs(
+    key1: Key,
+    key2: Key,
+    *,
+    len: bool = False,
+    idx: bool = False,
+    minmatchlen: int | None = None,
+    withmatchlen: bool = False,
+) -> Command[Any]:
+    """LCS: find the longest common subsequence of two values.
+
+    Args:
+        key1: The key of a string.
+        key2: The key of another.
+        len: Return its length alone.
+        idx: Return where it lies in both values.
+        minmatchlen: With `idx`: leave out shorter stretches.
+        withmatchlen: With `idx`: give each stretch its length.
+
+    Returns:
+        The subsequence; with `len` its length; with `idx` the stretches and the length.
+
+    Raises:
+        UsageError: `len` and `idx` together, or an option of `idx` without it.
+
+    Since: 7.0.0. Cost: O(length of one x length of the other). Source: redis.io/commands/lcs
+    """
+    only_one("LCS", len=len, idx=idx)
+    if not idx and (minmatchlen is not None or withmatchlen):
+        raise UsageError("LCS takes minmatchlen and withmatchlen only with idx=True")
+    words: list[Arg] = [b"LCS", key1, key2]
+    if len:
+        words.append(b"LEN")
+    if idx:
+        words.append(b"IDX")
+        if minmatchlen is not None:
+            words += (b"MINMATCHLEN", minmatchlen)
+        if withmatchlen:
+            words.append(b"WITHMATCHLEN")
+    return Command(_LCS_MATCHES if idx else _LCS, tuple(words))
+
+
+def mget(*keys: Key) -> Command[list[Text | None]]:
+    """MGET: read the values of several keys.
+
+    Args:
+        *keys: The keys.
+
+    Returns:
+        One value for each key, in their order; None where there is no string.
+
+    Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/mget
+    """
+    return Command(_MGET, (b"MGET", *keys))
+
+
+def mset(mapping: Items[Key, Arg]) -> Command[bool]:
+    """MSET: give several keys their values at once.
+
+    Args:
+        mapping: The values by key.
+
+    Returns:
+        True.
+
+    Raises:
+        UsageError: The mapping is empty.
+
+    Since: 1.0.1. Cost: O(keys). Source: redis.io/commands/mset
+    """
+    return Command(_MSET, (b"MSET", *flattened("MSET", mapping)))
+
+
+def msetex(
+    mapping: Items[Key, Arg],
+    *,
+    ex: Seconds | None = None,
+    px: Milliseconds | None = None,
+    exat: Instant | None = None,
+    pxat: InstantMs | None = None,
+    keepttl: bool = False,
+    nx: bool = False,
+    xx: bool = False,
+) -> Command[bool]:
+    """MSETEX: give several keys their values and a time to live at once; only Valkey has it, and newer Redis.
+
+    Args:
+        mapping: The values by key.
+        ex: Time to live; a fraction of a second goes out as PX.
+        px: Time to live in milliseconds.
+        exat: When the keys shall go; a fraction of a second goes out as PXAT.
+        pxat: When the keys shall go, in milliseconds since the epoch.
+        keepttl: Keep the time to live that each key has.
+        nx: Only where none of the keys exists.
+        xx: Only where all of them exist.
+
+    Returns:
+        Whether the keys were set, all or none.
+
+    Raises:
+        UsageError: The mapping is empty, or two options exclude each other.
+
+    Since: Valkey 9.1.0. Cost: O(keys). Source: valkey.io/commands/msetex
+    """
+    only_one("MSETEX", nx=nx, xx=xx)
+    pairs = flattened("MSETEX", mapping)
+    words: list[Arg] = [b"MSETEX", len(pairs) // 2, *pairs]
+    if nx or xx:
+        words.append(b"NX" if nx else b"XX")
+    words += expiry("MSETEX", ex, px, exat, pxat, "KEEPTTL", keepttl)
+    return Command(_MSETEX, tuple(words))
+
+
+def msetnx(mapping: Items[Key, Arg]) -> Command[bool]:
+    """MSETNX: give several keys their values, only if none of them exists.
+
+    Args:
+        mapping: The values by key.
+
+    Returns:
+        Whether the keys were set, all or none.
+
+    Raises:
+        UsageError: The mapping is empty.
+
+    Since: 1.0.1. Cost: O(keys). Source: redis.io/commands/msetnx
+    """
+    return Command(_MSETNX, (b"MSETNX", *flattened("MSETNX", mapping)))
+
+
+def psetex(key: Key, time_ms: Milliseconds, value: Arg) -> Command[bool]:
+    """PSETEX: give a key a value and a time to live in milliseconds; `set(..., px=)` is its successor.
+
+    Args:
+        key: The key.
+        time_ms: Time to live in milliseconds.
+        value: The value.
+
+    Returns:
+        True.
+
+    Since: 2.6.0. Cost: O(1). Source: redis.io/commands/psetex
+    """
+    return Command(_PSETEX, (b"PSETEX", key, milliseconds("time_ms", time_ms), value))
 
 
 @overload
@@ -158,3 +534,80 @@ def set(
         words.append(b"GET")
     words += expiry("SET", ex, px, exat, pxat, "KEEPTTL", keepttl)
     return Command(_SET_GET if get else _SET, tuple(words))
+
+
+def setex(key: Key, time: Seconds, value: Arg) -> Command[bool]:
+    """SETEX: give a key a value and a time to live; `set(..., ex=)` is its successor.
+
+    Args:
+        key: The key.
+        time: Time to live; a fraction of a second goes out as PSETEX.
+        value: The value.
+
+    Returns:
+        True.
+
+    Since: 2.0.0. Cost: O(1). Source: redis.io/commands/setex
+    """
+    whole, number = seconds("time", time)
+    if whole:
+        return Command(_SETEX, (b"SETEX", key, number, value))
+    return Command(_PSETEX, (b"PSETEX", key, number, value))
+
+
+def setnx(key: Key, value: Arg) -> Command[bool]:
+    """SETNX: give a key a value only if it has none; `set(..., nx=True)` is its successor.
+
+    Args:
+        key: The key.
+        value: The value.
+
+    Returns:
+        Whether the value was set.
+
+    Since: 1.0.0. Cost: O(1). Source: redis.io/commands/setnx
+    """
+    return Command(_SETNX, (b"SETNX", key, value))
+
+
+def setrange(key: Key, offset: int, value: Arg) -> Command[int]:
+    """SETRANGE: overwrite a part of a value; what lies between its end and the offset becomes zero bytes.
+
+    Args:
+        key: The key; a missing one counts as empty.
+        offset: The first byte to overwrite, from 0.
+        value: The bytes to put there.
+
+    Returns:
+        The length in bytes afterwards.
+
+    Since: 2.2.0. Cost: O(1) for short values. Source: redis.io/commands/setrange
+    """
+    return Command(_SETRANGE, (b"SETRANGE", key, offset, value))
+
+
+def strlen(key: Key) -> Command[int]:
+    """STRLEN: read the length of a value in bytes; 0 where there is no such key.
+
+    Args:
+        key: The key of a string.
+
+    Since: 2.2.0. Cost: O(1). Source: redis.io/commands/strlen
+    """
+    return Command(_STRLEN, (b"STRLEN", key))
+
+
+def substr(key: Key, start: int, end: int) -> Command[Text]:
+    """SUBSTR: read a part of a value; `getrange` is its successor.
+
+    Args:
+        key: The key of a string.
+        start: The first byte, from 0; negative counts from the end.
+        end: The last byte, itself included.
+
+    Returns:
+        The part; empty where the key or the range is.
+
+    Since: 1.0.0. Cost: O(length of the part). Source: redis.io/commands/substr
+    """
+    return Command(_SUBSTR, (b"SUBSTR", key, start, end))

@@ -8,14 +8,24 @@ seconds are 1100 milliseconds and not 1101; what is finer than the wire's unit i
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from carmine.errors import UsageError
 
 if TYPE_CHECKING:
-    from carmine.types import Arg, Instant, Seconds
+    from carmine.types import Arg, Instant, Items, Seconds
 
-__all__ = ["InstantMs", "Milliseconds", "expiry", "instant", "instant_ms", "milliseconds", "only_one", "seconds"]
+__all__ = [
+    "InstantMs",
+    "Milliseconds",
+    "expiry",
+    "flattened",
+    "instant",
+    "instant_ms",
+    "milliseconds",
+    "only_one",
+    "seconds",
+]
 
 Milliseconds: TypeAlias = int | timedelta
 """A duration for an option that Redis counts in milliseconds: an int of them, or a timedelta."""
@@ -38,6 +48,22 @@ def only_one(command: str, **given: bool) -> None:
     """
     if sum(given.values()) > 1:
         raise UsageError(f"{command} takes only one of {', '.join(given)}")
+
+
+def flattened(command: str, mapping: Items[Any, Arg]) -> list[Arg]:
+    """Return `[key, value, key, value, ...]` of a mapping with at least one entry.
+
+    Args:
+        command: The command's name, for the message.
+        mapping: A dict, or anything else with items().
+    """
+    try:
+        words = [word for pair in mapping.items() for word in pair]
+    except AttributeError:
+        raise UsageError(f"{command} takes a mapping, not {type(mapping).__name__}") from None
+    if not words:
+        raise UsageError(f"{command} needs at least one pair; the mapping is empty")
+    return words
 
 
 def _number(option: str, value: object, what: str) -> int:
