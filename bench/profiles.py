@@ -114,7 +114,8 @@ def _perf(worker: Contestant, work: str, count: int) -> str:
         words = ["perf", "report", "-i", f"{folder}/data", "--stdio", "--no-children", "-g", "none", "-s", "dso,symbol"]
         shown = subprocess.run(words, capture_output=True, text=True, check=False).stdout
     kept = [line.rstrip() for line in shown.splitlines() if line.strip() and not line.startswith("#")]
-    return "\n".join(re.sub(r"(\s)/\S*/", r"\1", line) for line in kept[:35]) + "\n"
+    # Shared objects by their last name, without the empty columns that follow a symbol.
+    return "\n".join(re.sub(r"(\s)/\S*/|[\s-]+$", r"\1", line).rstrip() for line in kept[:35]) + "\n"
 
 
 def _attached(tracer: subprocess.Popen[str]) -> None:
