@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from carmine.types import Arg, Items, Key, Seconds
 
-__all__ = ["block_time", "limit", "some_args", "some_keys"]
+__all__ = ["block_time", "limit", "scored_words", "some_args", "some_keys"]
 
 _ONE: Final = (str, bytes, bytearray, memoryview)
 _SHORTEST: Final = 0.001
@@ -48,6 +48,11 @@ def limit(command: str, offset: int | None, num: int | None) -> tuple[Arg, ...]:
     if offset is None or num is None:
         raise UsageError(f"{command} takes offset and num together")
     return (b"LIMIT", offset, num)
+
+
+def scored_words(words: tuple[Arg, ...], withscores: bool) -> tuple[Arg, ...]:
+    """Return the words, with WITHSCORES behind them where scores are wanted."""
+    return (*words, b"WITHSCORES") if withscores else words
 
 
 def some_args(command: str, args: Arg | Iterable[Arg]) -> tuple[Arg, ...]:

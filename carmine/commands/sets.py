@@ -167,7 +167,9 @@ def spop(key: Key, count: int | None = None) -> Command[Any]:
 
     Since: 1.0; `count` from 3.2. Cost: O(count). Source: redis.io/commands/spop
     """
-    return Command(_SPOP, (b"SPOP", key)) if count is None else Command(_SPOP_COUNT, (b"SPOP", key, count))
+    if count is None:
+        return Command(_SPOP, (b"SPOP", key))
+    return Command(_SPOP_COUNT, (b"SPOP", key, count))
 
 
 @overload
