@@ -1,0 +1,275 @@
+"""What the distribution says of itself, and what its build does with and without a compiler."""
+
+from __future__ import annotations
+
+import ast
+import email
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import carmine._version
+
+ROOT = Path(__file__).resolve().parents[2]
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT: dict[str, Any] = PYPROJECT["project"]
+EXTRAS = {"embedded", "tundra", "s3", "dynamodb", "cli", "dashboard", "otel", "test", "all"}
+
+
+def installed() -> importlib.metadata.PackageMetadata:
+    return importlib.metadata.metadata("carmine-redis")
+
+
+class TestMetadata:
+    def test_the_core_has_no_runtime_dependency(self) -> None:
+        """S-74: what is installed without an extra is the package alone."""
+        assert PROJECT["dependencies"] == []
+        requirements = installed().get_all("Requires-Dist") or []
+        assert requirements
+        assert [line for line in requirements if "extra ==" not in line] == []
+
+    def test_names(self) -> None:
+        assert installed()["Name"] == "carmine-redis"
+        assert installed()["Requires-Python"] == ">=3.11"
+
+    def test_every_extra_is_named(self) -> None:
+        assert set(PROJECT["optional-dependencies"]) == EXTRAS
+        assert set(installed().get_all("Provides-Extra") or []) == EXTRAS
+
+    def test_extras_have_floors_and_no_pins(self) -> None:
+        extras = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name != "all"}
+        lines = [line.split(";")[0] for group in extras.values() for line in group]
+        assert lines
+        assert [line for line in lines if not re.fullmatch(r"[\w.\-]+(\[\w+\])?>=[\d.]+", line)] == []
+
+    def test_all_names_every_extra_for_users(self) -> None:
+        [line] = PROJECT["optional-dependencies"]["all"]
+        assert set(line.partition("[")[2].strip("]").split(",")) == EXTRAS - {"all", "test"}
+
+    def test_licence(self) -> None:
+        assert installed()["License-Expression"] == "MIT"
+        assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
+
+    def test_the_version_stands_in_one_place(self) -> None:
+        assert PROJECT["dynamic"] == ["version"]
+        version = carmine._version.__version__
+        assert importlib.metadata.version("carmine-redis") == version
+        files = [*ROOT.glob("carmine/**/*.py"), *ROOT.glob("*.py"), *ROOT.glob("*.toml")]
+        assert [path.name for path in files if version in path.read_text(encoding="utf-8")] == ["_version.py"]
+
+    def test_the_version_is_read_without_importing(self) -> None:
+        tree = ast.parse((ROOT / "carmine/_version.py").read_text(encoding="utf-8"))
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom | ast.Call)]
+
+
+def cibuildwheel() -> Path:
+    """Return cibuildwheel's folder, or skip: it lives in the main environment, with the tools."""
+    spec = importlib.util.find_spec("cibuildwheel")
+    if spec is None or spec.origin is None:
+        pytest.skip("cibuildwheel lives in .venv only")
+    return Path(spec.origin).parent
+
+
+def identifiers(platform: str) -> set[str]:
+    """Return what cibuildwheel would build on a platform."""
+    cibuildwheel()
+    command = [sys.executable, "-m", "cibuildwheel", "--platform", platform, "--print-build-identifiers", str(ROOT)]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CIBW_")}
+    done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+PYTHONS = ("cp311", "cp312", "cp313", "cp314", "cp314t", "cp315", "cp315t")
+PLATFORMS = {
+    "linux": ("manylinux_x86_64", "manylinux_aarch64", "musllinux_x86_64", "musllinux_aarch64"),
+    "macos": ("macosx_x86_64", "macosx_arm64"),
+    "windows": ("win_amd64", "win_arm64"),
+}
+
+
+class TestWheelMatrix:
+    @pytest.mark.parametrize("platform", PLATFORMS)
+    def test_identifiers(self, platform: str) -> None:
+        assert identifiers(platform) == {f"{python}-{kind}" for python in PYTHONS for kind in PLATFORMS[platform]}
+
+    def test_images(self) -> None:
+        linux = PYPROJECT["tool"]["cibuildwheel"]["linux"]
+        images = {key: value for key, value in linux.items() if key.endswith("-image")}
+        assert images == {
+            f"{kind}-{arch}-image": image
+            for kind, image in (("manylinux", "manylinux_2_28"), ("musllinux", "musllinux_1_2"))
+            for arch in ("x86_64", "aarch64")
+        }
+
+    def test_a_wheel_without_its_twin_would_fail(self) -> None:
+        assert PYPROJECT["tool"]["cibuildwheel"]["environment"] == {
+            "CARMINE_BUILD_EXT": "require",
+            "CARMINE_EXPECT_IMPL": "cython",
+        }
+
+    def test_schema(self) -> None:
+        """The section is what cibuildwheel's own schema allows, and a misspelt key is not."""
+        fastjsonschema = pytest.importorskip("fastjsonschema")
+        text = (cibuildwheel() / "resources" / "cibuildwheel.schema.json").read_text(encoding="utf-8")
+        validate = fastjsonschema.compile(json.loads(text))
+        section = PYPROJECT["tool"]["cibuildwheel"]
+        validate(section)
+        with pytest.raises(fastjsonschema.JsonSchemaException):
+            validate({**section, "buidl": "cp311-*"})
+
+    def test_pyproject_is_valid(self, tmp_path: Path) -> None:
+        tool = Path(sys.executable).with_name("validate-pyproject")
+        if not tool.exists():
+            pytest.skip("validate-pyproject lives in .venv only")
+        subprocess.run([tool, ROOT / "pyproject.toml"], check=True, capture_output=True)
+        broken = tmp_path / "pyproject.toml"
+        broken.write_text('[project]\nname = "x"\nversion = 1\n')
+        assert subprocess.run([tool, broken], check=False, capture_output=True).returncode != 0
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a copy of what a build reads, with the smallest twin: the modes are under test, not the compiler."""
+    pytest.importorskip("Cython")
+    place = tmp_path_factory.mktemp("checkout")
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
+        shutil.copy(ROOT / name, place)
+    (place / "carmine").mkdir()
+    shutil.copy(ROOT / "carmine/_version.py", place / "carmine")
+    (place / "carmine/__init__.py").write_text('"""A package."""\n')
+    (place / "carmine/py.typed").touch()
+    (place / "carmine/_resp.pyx").write_text('"""A twin."""\n\ndef answer():\n    return 42\n')
+    return place
+
+
+class Build:
+    """One wheel made in one mode."""
+
+    def __init__(self, checkout: Path, mode: str, **variables: str) -> None:
+        shutil.rmtree(checkout / "build", ignore_errors=True)
+        out = checkout / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        clean = {name: value for name, value in os.environ.items() if name not in ("CFLAGS", "LDFLAGS", "CC")}
+        done = subprocess.run(
+            [sys.executable, "-c", HOOK, str(out)],
+            cwd=checkout,
+            env={**clean, "CARMINE_BUILD_EXT": mode, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        self.ok = done.returncode == 0
+        self.output = done.stdout
+        self.said = [line for line in done.stdout.splitlines() if line.startswith("carmine: ")]
+        self.wheel = next(out.glob("*.whl"), None)
+
+    def names(self) -> list[str]:
+        assert self.wheel is not None, self.output
+        with zipfile.ZipFile(self.wheel) as archive:
+            return archive.namelist()
+
+    def read(self, name: str) -> str:
+        assert self.wheel is not None, self.output
+        with zipfile.ZipFile(self.wheel) as archive:
+            [full] = [entry for entry in archive.namelist() if entry.endswith(name)]
+            return archive.read(full).decode()
+
+    def note(self) -> dict[str, Any]:
+        [entry] = json.loads(self.read("carmine/_build_info.json")).values()
+        assert isinstance(entry, dict)
+        return entry
+
+    def twins(self) -> list[str]:
+        return [name for name in self.names() if name.endswith((".so", ".pyd"))]
+
+
+# What a build front end does, without its isolation: the environment of the tests has setuptools and Cython.
+HOOK = """
+import os, sys
+from setuptools import build_meta
+os.makedirs(sys.argv[1])
+build_meta.build_wheel(sys.argv[1])
+"""
+NO_COMPILER = {"CC": "/bin/false", "CXX": "/bin/false", "LDSHARED": "/bin/false"}
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+unix = pytest.mark.skipif(sys.platform == "win32", reason="the compiler is not chosen by CC there")
+
+
+@pytest.mark.slow
+class TestBuildModes:
+    @needs_compiler
+    @pytest.mark.parametrize("mode", ["auto", "require"])
+    def test_with_a_compiler(self, checkout: Path, mode: str) -> None:
+        made = Build(checkout, mode)
+        assert made.ok, made.output
+        assert len(made.twins()) == 1
+        assert made.said == []
+        assert made.note() == {
+            "mode": mode,
+            "built": ["carmine._resp"],
+            "reason": None,
+            "python": made.note()["python"],
+        }
+
+    @unix
+    @pytest.mark.parametrize("compiler", ["/bin/false", "/no/such/compiler"])
+    def test_auto_without_a_compiler_says_so_in_one_line(self, checkout: Path, compiler: str) -> None:
+        made = Build(checkout, "auto", **{**NO_COMPILER, "CC": compiler})
+        assert made.ok, made.output
+        assert made.twins() == []
+        [line] = made.said
+        assert "pure Python twin" in line
+        assert compiler in line
+        assert made.note()["built"] == []
+        assert compiler in made.note()["reason"]
+
+    @unix
+    def test_require_without_a_compiler_fails(self, checkout: Path) -> None:
+        made = Build(checkout, "require", **NO_COMPILER)
+        assert not made.ok
+        assert made.wheel is None
+
+    @unix
+    def test_without_the_extension_the_wheel_is_for_everyone(self, checkout: Path) -> None:
+        made = Build(checkout, "0", **NO_COMPILER)
+        assert made.ok, made.output
+        assert made.wheel is not None
+        assert made.wheel.name.endswith("-py3-none-any.whl")
+        assert made.twins() == []
+        assert made.note()["reason"] == "CARMINE_BUILD_EXT=0"
+        wheel = email.message_from_string(made.read(".dist-info/WHEEL"))
+        assert wheel["Root-Is-Purelib"] == "true"
+
+    def test_an_unknown_mode_is_refused(self, checkout: Path) -> None:
+        made = Build(checkout, "maybe")
+        assert not made.ok
+        assert "CARMINE_BUILD_EXT must be one of auto, require, 0" in made.output
+
+    def test_a_wheel_holds_no_sources_of_the_twin(self, checkout: Path) -> None:
+        made = Build(checkout, "auto")
+        assert "carmine/py.typed" in made.names()
+        assert [name for name in made.names() if name.endswith((".pyx", ".c", ".pxd"))] == []
+
+
+class TestBuildNote:
+    def test_the_tree_knows_how_it_was_built(self) -> None:
+        """`python -m carmine doctor` reads this note to say why there is no Cython twin."""
+        note = json.loads((ROOT / "carmine/_build_info.json").read_text(encoding="utf-8"))
+        mine = note[EXTENSION_SUFFIXES[0]]
+        there = [name for name in mine["built"] if (ROOT / f"{name.replace('.', '/')}{EXTENSION_SUFFIXES[0]}").exists()]
+        assert there == mine["built"]
+        assert bool(mine["built"]) != bool(mine["reason"])
