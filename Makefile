@@ -32,10 +32,10 @@ pythons: venv ## .venv-3.x for every other CPython from 3.11 to 3.13 on this mac
 
 .PHONY: lint types contracts check
 lint: venv ## ruff, codespell, cython-lint
-	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff check -q --output-format concise .
 	@$(BIN)/ruff format -q --check . || { echo "lint: run ruff format" >&2; exit 1; }
 	@$(BIN)/codespell
-	@$(if $(PYX),$(BIN)/cython-lint $(PYX))
+	@$(if $(PYX),PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(PYX))
 
 types: venv ## mypy --strict; basedpyright on the package and on its public surface
 	@$(BIN)/mypy

@@ -128,7 +128,7 @@ class TestWheelMatrix:
         section = PYPROJECT["tool"]["cibuildwheel"]
         validate(section)
         with pytest.raises(fastjsonschema.JsonSchemaException):
-            validate({**section, "buidl": "cp311-*"})
+            validate({**section, "wheel": "cp311-*"})
 
     def test_pyproject_is_valid(self, tmp_path: Path) -> None:
         tool = Path(sys.executable).with_name("validate-pyproject")
