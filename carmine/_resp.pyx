@@ -12,7 +12,7 @@ from cpython.dict cimport PyDict_New, PyDict_SetItem
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.exc cimport PyErr_Clear
 from cpython.long cimport PyLong_FromLongLong
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
@@ -20,11 +20,12 @@ from libc.string cimport memchr, memcpy, memmove, strlen
 
 from carmine.errors import DecodeError, ProtocolError, UsageError, server_error
 from carmine.protocol import limits as _limits
-from carmine.protocol._encoder import argument_error as _argument_error
+from carmine.protocol._encoder import argument_error as _argument_error, command_words as _command_words
 from carmine.protocol.values import NEED_DATA as _NEED_DATA, Attributed, Push, Verbatim, map_of, set_of
 
 cdef extern from "Python.h":
-    int _PyBytes_Resize(PyObject **obj, Py_ssize_t size) except -1
+    Py_ssize_t PY_SSIZE_T_MAX
+    int resize_bytes "_PyBytes_Resize"(PyObject **obj, Py_ssize_t size)
     PyObject *PyBytes_New "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
     char *PyBytes_DATA "PyBytes_AS_STRING"(PyObject *obj)
     Py_ssize_t Py_REFCNT(PyObject *obj)
@@ -37,6 +38,7 @@ cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     bytes PyUnicode_AsUTF8String(object text)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
+    double PyFloat_AS_DOUBLE(object value)
     double PyOS_string_to_double(const char *text, char **end, PyObject *overflow) except? -1.0
     char *PyOS_double_to_string(double value, char format, int precision, int flags, int *kind) except NULL
     int Py_DTSF_ADD_DOT_0
@@ -49,8 +51,12 @@ cdef Py_ssize_t LARGE_BULK = _limits.LARGE_BULK
 cdef Py_ssize_t LARGE_ARGUMENT = _limits.LARGE_ARGUMENT
 cdef Py_ssize_t MAX_HEADER = _limits.MAX_HEADER
 cdef Py_ssize_t MAX_NUMBER = _limits.MAX_NUMBER
+cdef Py_ssize_t NUMBER_KEYS = _limits.NUMBER_KEYS
 cdef Py_ssize_t SMALL = 16384       # bytes of a buffer at rest
-cdef Py_ssize_t KEPT = 1 << 20      # an empty buffer above this size is given back
+cdef Py_ssize_t KEPT = 1 << 20      # a buffer above this size shrinks when its content has
+cdef object DIGITS_AT_ONCE = 10 ** 4000     # below CPython's limit of 4,300 digits for int()
+cdef bytes OK_BYTES = b"OK"
+cdef str OK_TEXT = "OK"
 
 # What a type byte is, per protocol version; 0 where no reply begins like this.
 cdef enum:
@@ -101,12 +107,11 @@ cdef object parse_integer(const char *data, Py_ssize_t length):
             small = small * 10 + (data[i] - c"0")
             i += 1
         return PyLong_FromLongLong(-<long long>small if negative else <long long>small)
-    value = 0
-    ten = 10  # an object: on C integers ** gives a double
-    while i < length:  # in parts: int() refuses more than 4,300 digits
-        stop = min(i + 4000, length)
-        value = value * ten ** (stop - i) + int(data[i:stop])
-        i = stop
+    stop = i + (length - i - 1) % 4000 + 1
+    value = int(data[i:stop])
+    while stop < length:
+        value = value * DIGITS_AT_ONCE + int(data[stop:stop + 4000])
+        stop += 4000
     return -value if negative else value
 
 
@@ -158,6 +163,17 @@ cdef object parse_double(const char *data, Py_ssize_t length):
     return float(data[:length])
 
 
+cdef class _Window:
+    """Memory lent out by Parser.get_buffer: it lives as long as the views of it, whatever the parser does."""
+
+    cdef object owner
+    cdef char *data
+    cdef Py_ssize_t size
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.data, self.size, 0, flags)
+
+
 cdef class Parser:
     """Parse a stream of RESP2 or RESP3 replies.
 
@@ -169,10 +185,7 @@ cdef class Parser:
     """
 
     def __cinit__(self):
-        self.buf = NULL
-        self.frames = NULL
-        self.values = NULL
-        self.large = NULL
+        self.version = 3  # every other field is right as it is: zero, NULL or None
 
     def __init__(self, int protocol=3, bint decode=False, limits=_limits.DEFAULT_LIMITS, bint attributes=False):
         self.protocol = protocol
@@ -180,14 +193,10 @@ cdef class Parser:
         self.each = False
         self.attributes = attributes
         self.limits_ = limits
-        self.max_depth = limits.depth
-        self.max_bulk = limits.bulk
-        self.max_elements = limits.elements
-        self.max_line = limits.line
+        self.max_depth, self.max_bulk, self.max_elements, self.max_line, _ = _limits.bounded(limits)
 
     def __dealloc__(self):
         self.clear()
-        PyMem_Free(self.buf)
         PyMem_Free(self.frames)
         PyMem_Free(self.values)
 
@@ -212,71 +221,67 @@ cdef class Parser:
         """Whether the stream stands between two replies, with no byte left over."""
         return self.between_replies()
 
-    @property
-    def is_in_push(self):
-        """Whether what has come of the next reply is the beginning of a push."""
-        return self.push_begun()
-
-    cdef bint push_begun(self) noexcept:
-        if self.depth:
-            return self.frames[0].kind == c">"
-        return not self.body and self.start < self.end and self.buf[self.start] == c">"
-
     def feed(self, data):
-        """Take over bytes of the stream."""
+        """Take over bytes of the stream; what comes after its end or after a ProtocolError is ignored."""
         cdef Py_buffer view
         cdef Py_ssize_t done = 0, space
         cdef char *into
         self.check_free()
-        if self.failure is not None:
-            return
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
+            if self.failure is not None or self.torn:
+                return
+            if self.ended and view.len:
+                self.fail("bytes came after the end of the stream", self.end)
+            self.lent = 0
+            self.torn = True  # until every byte is in
             while done < view.len:
                 into = self.room(view.len - done, &space)
                 if space > view.len - done:
                     space = view.len - done
-                memcpy(into, <char *>view.buf + done, space)
+                memmove(into, <char *>view.buf + done, space)
                 self.took(space)
                 done += space
+            self.torn = False
         finally:
             PyBuffer_Release(&view)
 
-    cdef int check_free(self) except -1:
-        """Refuse a second user: a parser belongs to one connection, which has one user at a time."""
-        if self.busy:
-            raise UsageError("this parser is in use by another thread")
-        return 0
-
     def get_buffer(self, Py_ssize_t hint):
-        """Return memory to receive into, valid until the next call; `received` says how much of it was used."""
-        cdef Py_ssize_t space
-        cdef char *into
+        """Return memory to receive into; `received` says how much of it was used."""
+        cdef _Window window = _Window.__new__(_Window)
         self.check_free()
-        into = self.room(min(max(hint, SMALL), LARGE_BULK), &space)
-        return PyMemoryView_FromMemory(into, space, PyBUF_WRITE)
+        window.data = self.room(min(max(hint, SMALL), LARGE_BULK), &window.size)
+        window.owner = <object>(self.large if self.fills_large() else self.store)
+        self.lent = window.size
+        return memoryview(window)
 
     def received(self, Py_ssize_t count):
-        """Take over the first `count` bytes of the memory that `get_buffer` gave."""
-        cdef Py_ssize_t space
+        """Take over the first `count` bytes of the memory that `get_buffer` gave.
+
+        Raises:
+            ValueError: That is more than it gave, or it was not asked since the last bytes.
+        """
         self.check_free()
-        if self.failure is not None:
-            return
-        space = self.large_cap - self.large_got if self.large is not NULL else self.cap - self.end
-        if not 0 <= count <= space:
+        if not 0 <= count <= self.lent:
             raise ValueError("more bytes than get_buffer gave")
-        self.took(count)
+        self.lent = 0
+        if self.ended and count:
+            self.fail("bytes came after the end of the stream", self.end)
+        if self.failure is None and not self.torn:
+            self.took(count)
 
     def feed_eof(self):
-        """Say that the stream has ended.
+        """Say that the stream has ended; replies that were not read before are lost.
 
         Raises:
             ProtocolError: It ended inside a reply.
         """
-        if self.failure is not None:
-            raise self.failure
+        self.check_free()
+        if self.failure is not None or self.torn:
+            self.refuse()
         if not self.between_replies():
             self.fail("the stream ended inside a reply", self.end)
+        self.ended = True
 
     def next_reply(self):
         """Return the next reply or push, or NEED_DATA.
@@ -288,14 +293,35 @@ cdef class Parser:
             ProtocolError: The stream is not RESP, or exceeds a limit; the same for ever after.
         """
         cdef bint is_push = False
+        cdef object value
         self.check_free()
         self.busy = True
         try:
-            return self.advance(&is_push)
-        finally:
+            value = self.advance(&is_push)
+        except:
             self.busy = False
+            raise
+        self.busy = False
+        return value
+
+    cdef int check_free(self) except -1:
+        """Refuse a second user: a parser belongs to one connection, which has one user at a time."""
+        if self.busy:
+            raise UsageError("this parser is in use by another thread")
+        return 0
 
     cdef object advance(self, bint *is_push):
+        """Return the next reply or push, or NEED_DATA; for the one that holds `busy`."""
+        cdef object value
+        is_push[0] = False
+        if self.failure is not None or self.torn:
+            self.refuse()
+        self.torn = True  # stays so when anything is raised: half a reply is never gone on with
+        value = self.parse(is_push)
+        self.torn = False
+        return value
+
+    cdef object parse(self, bint *is_push):
         cdef object value
         cdef const char *p
         cdef char *cr
@@ -304,49 +330,19 @@ cdef class Parser:
         cdef Py_ssize_t at, stop, length, limit
         cdef long long count
         cdef Frame *top
-        is_push[0] = False
-        if self.failure is not None:
-            raise self.failure.with_traceback(None)
         while True:
             # One step: a body, or a line. It ends with a value to deliver, or goes on.
             if self.body:
-                if self.large is not NULL:
-                    if self.large_got < self.body_len or self.end - self.start < 2:
-                        return NEED_DATA
-                    if self.buf[self.start] != c"\r" or self.buf[self.start + 1] != c"\n":
-                        self.fail("a bulk string does not end with CRLF", self.start)
-                    at = self.body_len
-                    kind = self.body
-                    holder = <object>self.large
-                    Py_DECREF(holder)
-                    self.large = NULL
-                    self.body = 0
-                    self.start += 2
-                    if (kind == c"$" and not (self.push_decode if self.in_push else self.decode)) or kind == c";":
-                        value = holder
-                    else:
-                        value = self.body_value(kind, PyBytes_AS_STRING(holder), at, self.base + self.start - 2 - at)
-                    holder = None
-                else:
-                    length = self.body_len
-                    if self.end - self.start < length + 2:
-                        if length > LARGE_BULK:
-                            self.start_large()
-                        return NEED_DATA
-                    p = self.buf + self.start
-                    if p[length] != c"\r" or p[length + 1] != c"\n":
-                        self.fail("a bulk string does not end with CRLF", self.start + length)
-                    kind = self.body
-                    self.body = 0
-                    if kind == c"$":
-                        value = self.text(p, length)
-                    else:
-                        value = self.body_value(kind, p, length, self.base + self.start)
-                    self.start += length + 2
+                if not self.has_body():
+                    return NEED_DATA
+                kind = self.body
+                value = self.take_body()
                 if kind == c";":
                     self.push_value(value)
                     continue
             else:
+                if self.depth and self.frames[self.depth - 1].remaining > 1:
+                    self.run()
                 if self.start >= self.end:
                     return NEED_DATA
                 p = self.buf + self.start
@@ -400,24 +396,15 @@ cdef class Parser:
                     else:
                         value = server_error(PyUnicode_DecodeUTF8(p, length, "replace"))
                     self.start = stop
-                elif sort >= BULK and sort <= AGGREGATE:
+                elif sort == BULK or sort == AGGREGATE:
                     if count < 0:
-                        if length == 2 and p[0] == c"-" and p[1] == c"1" and NULL_OK[kind]:
-                            count = -1
-                        elif length == 1 and p[0] == c"?" and self.version == 3 and kind in (c"$", c"*", c"%", c"~"):
-                            count = -2
-                        else:
-                            number = parse_integer(p, length)
-                            if number is None or not c"1" <= p[0] <= c"9":
-                                self.fail("a length is not a plain decimal", self.start)
-                            # more than 18 digits: above every limit that fits a Limits
-                            count = 1 << 62 if number >= 1 << 62 else number
-                    if count > (self.max_bulk if sort == BULK else self.max_elements):
-                        self.fail("a bulk string is longer than the limit" if sort == BULK
-                                  else "an aggregate has more elements than the limit", self.start)
+                        count = self.odd_count(kind, sort, p, length)
                     if sort == BULK:
+                        if count > (self.max_bulk - self.streamed if kind == c";" else self.max_bulk):
+                            self.fail("a bulk string is longer than the limit", self.start)
                         if count == -2:
                             self.open_frame(kind, -1, self.start)
+                            self.streamed = 0
                             self.start = stop
                             continue
                         if count >= 0 and (kind != c";" or count):
@@ -426,6 +413,8 @@ cdef class Parser:
                             self.start = stop
                             self.body = kind
                             self.body_len = count
+                            if kind == c";":
+                                self.streamed += count
                             continue
                         self.start = stop
                         value = None
@@ -435,11 +424,10 @@ cdef class Parser:
                         self.start = stop
                         value = None
                     else:
-                        if kind == c"%" or kind == c"|":
-                            length = count * 2 if count > 0 else count
-                        else:
-                            length = count
-                        self.open_frame(kind, length if count >= 0 else -1, self.start)
+                        if count > self.max_elements:
+                            self.fail("an aggregate has more elements than the limit", self.start)
+                        length = -1 if count < 0 else count * 2 if kind == c"%" or kind == c"|" else count
+                        self.open_frame(kind, length, self.start)
                         self.start = stop
                         if count:
                             continue
@@ -491,8 +479,13 @@ cdef class Parser:
                     value = self.bad
                     self.bad = None
                 self.push_value(value)
-                if top.remaining != 1:
+                if top.remaining > 1:
                     top.remaining -= 1
+                    break
+                if top.remaining < 0:
+                    length = self.nvalues - top.base
+                    if length > (self.max_elements * 2 if top.kind == c"%" else self.max_elements):
+                        self.fail("an aggregate has more elements than the limit", self.start)
                     break
                 kind = top.kind
                 value = self.close_frame()
@@ -502,8 +495,73 @@ cdef class Parser:
                     is_push[0] = True
                     return value
 
+    cdef int run(self) except -1:
+        """Take the bulk strings and integers at hand, up to the open aggregate's last value.
+
+        Most of every long reply is these; whatever is rarer, wrong or incomplete is left to parse().
+        """
+        cdef Frame *top = &self.frames[self.depth - 1]
+        cdef const char *at = self.buf + self.start
+        cdef const char *end = self.buf + self.end
+        cdef const char *p
+        cdef bint as_text = self.push_decode if self.in_push else self.decode
+        cdef PyObject *value
+        cdef Py_ssize_t n
+        cdef int digit
+        while top.remaining > 1 and end - at >= 4 and (at[0] == c"$" or at[0] == c":"):
+            p = at + 1
+            n = p[0] - c"0"
+            if not 0 <= n <= 9:
+                break
+            p += 1
+            while n and p < end and p - at < 19:
+                digit = p[0] - c"0"
+                if not 0 <= digit <= 9:
+                    break
+                n = n * 10 + digit
+                p += 1
+            if end - p < 2 or p[0] != c"\r" or p[1] != c"\n":
+                break
+            p += 2
+            if at[0] == c":":
+                value = int_or_null(n)
+            else:
+                if n > self.max_bulk or n > end - p - 2 or p[n] != c"\r" or p[n + 1] != c"\n":
+                    break
+                value = text_or_null(p, n, NULL) if as_text else bytes_or_null(p, n)
+                p += n + 2
+            if value is NULL:
+                PyErr_Clear()
+                break
+            if self.nvalues == self.values_cap:
+                self.start = at - self.buf
+                try:
+                    self.grow_values()
+                except:
+                    Py_XDECREF(value)
+                    raise
+            self.values[self.nvalues] = value
+            self.nvalues += 1
+            top.remaining -= 1
+            at = p
+        self.start = at - self.buf
+        return 0
+
+    cdef long long odd_count(self, int kind, int sort, const char *p, Py_ssize_t length) except? -9:
+        """Return the length or count of a header that is no short decimal; -1 is null, -2 streamed."""
+        if length == 2 and p[0] == c"-" and p[1] == c"1" and NULL_OK[kind]:
+            return -1
+        if length == 1 and p[0] == c"?" and self.version == 3 and kind in (c"$", c"*", c"%", c"~"):
+            return -2
+        number = parse_integer(p, length)
+        if number is None or not c"1" <= p[0] <= c"9":
+            self.fail("a length is not a plain decimal", self.start)
+        return 1 << 62 if number >= 1 << 62 else number  # above every limit
+
     cdef object text(self, const char *data, Py_ssize_t length):
         """Return a string of the reply as it was asked for."""
+        if length == 2 and data[0] == c"O" and data[1] == c"K":
+            return OK_TEXT if (self.push_decode if self.in_push else self.decode) else OK_BYTES
         if not (self.push_decode if self.in_push else self.decode):
             return PyBytes_FromStringAndSize(data, length)
         try:
@@ -514,39 +572,64 @@ cdef class Parser:
                 self.bad = bad
             return bad
 
-    cdef object body_value(self, int kind, const char *data, Py_ssize_t length, long long where):
-        """Return the value of a bulk that is complete; `where` is its offset in the stream."""
-        if kind == c";":
-            return PyBytes_FromStringAndSize(data, length)
-        if kind == c"!":
-            return server_error(PyUnicode_DecodeUTF8(data, length, "replace"))
-        if kind == c"=":
-            if data[3] != c":":
-                self.failure = ProtocolError("a verbatim string has no colon after its format", offset=where,
-                                             excerpt=PyBytes_FromStringAndSize(data, min(length, 40)))
-                self.clear()
-                raise self.failure
-            return Verbatim(data[:3].decode("latin-1"), self.text(data + 4, length - 4))
-        return self.text(data, length)
+    cdef bint has_body(self) except -1:
+        """Whether the bulk's body and its CRLF have come; one that is long goes into its own object from now on."""
+        cdef Py_ssize_t have
+        if self.large is not NULL:
+            return self.large_got == self.body_len and self.end - self.start >= 2
+        have = self.end - self.start
+        if have >= self.body_len + 2:
+            return True
+        if self.body_len > LARGE_BULK:
+            have = min(have, self.body_len)
+            self.large_cap = min(self.body_len, max(LARGE_BULK, have))
+            self.large = PyBytes_New(NULL, self.large_cap)
+            memcpy(PyBytes_DATA(self.large), self.buf + self.start, have)
+            self.large_got = have
+            self.start += have
+        return False
 
-    cdef int start_large(self) except -1:
-        """Receive the bulk whose body has begun into its own object from now on."""
-        cdef Py_ssize_t have = self.end - self.start
-        if have > self.body_len:
-            have = self.body_len
-        self.large_cap = min(self.body_len, max(LARGE_BULK, have))
-        self.large = PyBytes_New(NULL, self.large_cap)
-        memcpy(PyBytes_DATA(self.large), self.buf + self.start, have)
-        self.large_got = have
-        self.start += have
-        return 0
+    cdef object take_body(self):
+        """Return the value of the bulk whose body is complete; a chunk is always bytes."""
+        cdef int kind = self.body
+        cdef Py_ssize_t length = self.body_len, tail = self.start
+        cdef const char *data = self.buf + self.start
+        cdef object whole = None, value
+        cdef bint as_text = self.push_decode if self.in_push else self.decode
+        if self.large is not NULL:
+            whole = <object>self.large
+            data = PyBytes_AS_STRING(whole)
+        else:
+            tail += length
+        if self.buf[tail] != c"\r" or self.buf[tail + 1] != c"\n":
+            self.fail("a bulk string does not end with CRLF", tail)
+        if kind == c"=" and data[3] != c":":
+            self.poison("a verbatim string has no colon after its format", self.base + tail - length,
+                        PyBytes_FromStringAndSize(data, min(length, 40)))
+        if kind == c"!":
+            value = server_error(PyUnicode_DecodeUTF8(data, length, "replace"))
+        elif kind == c"=":
+            value = Verbatim(data[:3].decode("latin-1"), self.text(data + 4, length - 4))
+        elif kind == c"$" and as_text:
+            value = self.text(data, length)
+        elif whole is None:
+            value = PyBytes_FromStringAndSize(data, length)
+        else:
+            value = whole
+        Py_XDECREF(self.large)  # `whole` has its own reference
+        self.large = NULL
+        self.body = 0
+        self.start = tail + 2
+        return value
+
+    cdef bint fills_large(self) noexcept:
+        return self.large is not NULL and self.large_got < self.body_len
 
     cdef char *room(self, Py_ssize_t want, Py_ssize_t *size) except NULL:
         """Return where the next bytes of the stream go, and how many fit there."""
-        if self.large is not NULL and self.large_got < self.body_len:
-            if self.large_got == self.large_cap:  # doubling: never past twice what has come
-                self.large_cap = min(self.body_len, self.large_cap * 2)
-                _PyBytes_Resize(&self.large, self.large_cap)
+        if self.fills_large():
+            if self.large_got == self.large_cap:
+                self.grow_large()
             size[0] = self.large_cap - self.large_got
             return PyBytes_DATA(self.large) + self.large_got
         self.reserve(want)
@@ -555,63 +638,95 @@ cdef class Parser:
 
     cdef int took(self, Py_ssize_t count) except -1:
         """Note that `count` bytes came where room() said."""
-        if self.large is not NULL and self.large_got < self.body_len:
+        if self.fills_large():
             self.large_got += count
             self.base += count
         else:
             self.end += count
         return 0
 
+    cdef int grow_large(self) except -1:
+        """Double the object that a large bulk is received into: never past twice what has come."""
+        cdef Py_ssize_t cap = min(self.body_len, self.large_cap * 2)
+        cdef PyObject *grown
+        if Py_REFCNT(self.large) > 1:  # a view of it is alive
+            grown = PyBytes_New(NULL, cap)
+            memcpy(PyBytes_DATA(grown), PyBytes_DATA(self.large), self.large_got)
+            Py_XDECREF(self.large)
+            self.large = grown
+        elif resize_bytes(&self.large, cap) < 0:  # which lets go of it
+            self.torn = True
+            PyErr_Clear()
+            raise MemoryError
+        self.large_cap = cap
+        return 0
+
     cdef int reserve(self, Py_ssize_t want) except -1:
         """Make place for `want` bytes behind the ones that are not parsed yet."""
-        cdef Py_ssize_t have = self.end - self.start, cap
-        cdef char *grown
-        if self.start and (not have or self.cap - self.end < want):
-            memmove(self.buf, self.buf + self.start, have)
-            self.base += self.start
-            self.scanned = self.scanned - self.start if self.scanned > self.start else 0
-            self.start = 0
-            self.end = have
-        if self.cap > KEPT and not have and want <= SMALL:
-            PyMem_Free(self.buf)
-            self.buf = NULL
-            self.cap = 0
-        if self.cap - self.end < want:
-            cap = max(self.cap * 2, SMALL)
-            while cap - self.end < want:
+        cdef Py_ssize_t have = self.end - self.start, cap = self.cap
+        cdef PyObject *grown
+        if cap > KEPT and have + want <= KEPT // 4:
+            cap = 0
+        elif have and cap - self.end >= want:
+            return 0
+        if cap >= have + want and self.start >= have:  # to move them costs no more than to have parsed the others
+            if have:
+                memmove(self.buf, self.buf + self.start, have)
+        else:
+            cap = max(cap * 2, SMALL)
+            while cap < have + want:
                 cap *= 2
-            grown = <char *>PyMem_Realloc(self.buf, cap)
-            if grown is NULL:
-                raise MemoryError
-            self.buf = grown
+            grown = PyBytes_New(NULL, cap)
+            if have:
+                memcpy(PyBytes_DATA(grown), self.buf + self.start, have)
+            Py_XDECREF(self.store)
+            self.store = grown
+            self.buf = PyBytes_DATA(grown)
             self.cap = cap
+        self.base += self.start
+        self.scanned = max(self.scanned - self.start, 0)
+        self.start = 0
+        self.end = have
         return 0
 
     cdef bint between_replies(self) noexcept:
-        return self.start == self.end and not self.depth and not self.body and self.failure is None
+        return (self.start == self.end and not self.depth and not self.body and self.failure is None
+                and not self.torn)
 
     cdef int fail(self, str reason, Py_ssize_t position) except -1:
-        """Poison the parser for good."""
+        """Poison the parser for what stands at `position` of the buffer."""
         cdef bytes excerpt = b""
         if position < self.end:
             excerpt = PyBytes_FromStringAndSize(self.buf + position, min(40, self.end - position))
-        self.failure = ProtocolError(reason, offset=self.base + position, excerpt=excerpt)
+        return self.poison(reason, self.base + position, excerpt)
+
+    cdef int poison(self, str reason, long long offset, bytes excerpt) except -1:
+        """Refuse the stream, now and for ever."""
+        self.failure = ProtocolError(reason, offset=offset, excerpt=excerpt)
         self.clear()
         raise self.failure
 
+    cdef int refuse(self) except -1:
+        """Raise the error that ended the stream."""
+        if self.failure is None:
+            self.poison("an earlier call was interrupted inside a reply", self.base + self.start, b"")
+        raise self.failure.with_traceback(None)
+
     cdef int push_value(self, object value) except -1:
-        cdef PyObject **grown
-        cdef Py_ssize_t cap
         if self.nvalues == self.values_cap:
-            cap = max(self.values_cap * 2, 16)
-            grown = <PyObject **>PyMem_Realloc(self.values, cap * sizeof(PyObject *))
-            if grown is NULL:
-                raise MemoryError
-            self.values = grown
-            self.values_cap = cap
+            self.grow_values()
         Py_INCREF(value)
         self.values[self.nvalues] = <PyObject *>value
         self.nvalues += 1
+        return 0
+
+    cdef int grow_values(self) except -1:
+        cdef Py_ssize_t cap = max(self.values_cap * 2, 16)
+        cdef PyObject **grown = <PyObject **>PyMem_Realloc(self.values, cap * sizeof(PyObject *))
+        if grown is NULL:
+            raise MemoryError
+        self.values = grown
+        self.values_cap = cap
         return 0
 
     cdef int open_frame(self, int kind, Py_ssize_t remaining, Py_ssize_t position) except -1:
@@ -645,10 +760,10 @@ cdef class Parser:
         """Turn the innermost frame into its value; NEED_DATA when it was an attribute, which is none."""
         cdef Frame *frame = &self.frames[self.depth - 1]
         cdef int kind = frame.kind
-        cdef Py_ssize_t base = frame.base, i, n = self.nvalues - base
+        cdef Py_ssize_t base = frame.base
         cdef bint in_push = frame.in_push
-        cdef PyObject **values
-        cdef object bad = None, result, attributes
+        cdef object bad = None, result
+        cdef bytes whole
         if frame.bad is not NULL:
             bad = <object>frame.bad
             Py_DECREF(bad)
@@ -657,23 +772,12 @@ cdef class Parser:
         if kind == c"*":
             return self.take(base)
         if kind == c"%":
-            result = PyDict_New()
-            values = self.values + base
-            try:
-                i = 0
-                while i < n:
-                    PyDict_SetItem(result, <object>values[i], <object>values[i + 1])
-                    i += 2
-            except TypeError:
-                result = None
-            if result is None or len(result) * 2 != n:
-                return map_of(self.take(base))
-            self.drop(base)
-            return result
+            return self.take_map(base)
         if kind == c"~":
             return set_of(self.take(base))
         if kind == c"$":
-            return self.join(self.take(base))
+            whole = b"".join(self.take(base))
+            return self.text(PyBytes_AS_STRING(whole), PyBytes_GET_SIZE(whole))
         if kind == 0:
             items = self.take(base)
             return Attributed(items[1], items[0]) if len(items) == 2 else items[0]
@@ -691,20 +795,32 @@ cdef class Parser:
                 if items:
                     result = Attributed(result, items[0])
             return result
+        # An attribute: its frame becomes one that waits for the value, below which the attributes themselves wait.
+        result = self.take_map(base)
+        self.open_frame(0, 1, self.start)
         if self.attributes:
-            attributes = map_of(self.take(base))
-            self.open_frame(0, 1, self.start)
-            self.frames[self.depth - 1].base = self.nvalues
-            self.push_value(attributes)
-        else:
-            self.drop(base)
-            self.open_frame(0, 1, self.start)
+            self.push_value(result)
         return NEED_DATA
 
-    def join(self, list chunks):
-        """Return the text of a streamed string's chunks."""
-        cdef bytes whole = b"".join(chunks)
-        return self.text(PyBytes_AS_STRING(whole), PyBytes_GET_SIZE(whole))
+    cdef object take_map(self, Py_ssize_t base):
+        """Move the keys and values from `base` on into a map, by the rule of map_of()."""
+        cdef object result = PyDict_New()
+        cdef PyObject **at = self.values + base
+        cdef Py_ssize_t n = self.nvalues - base, i = 0, numbers = 0
+        try:
+            while i < n:
+                if is_int(at[i]) or is_float(at[i]):
+                    numbers += 1
+                    if numbers > NUMBER_KEYS:
+                        break
+                PyDict_SetItem(result, <object>at[i], <object>at[i + 1])
+                i += 2
+        except TypeError:
+            pass
+        if len(result) * 2 != n:
+            return map_of(self.take(base))
+        self.drop(base)
+        return result
 
     cdef list take(self, Py_ssize_t base):
         """Move the values from `base` on into a list."""
@@ -725,7 +841,7 @@ cdef class Parser:
             Py_XDECREF(value)
 
     cdef void clear(self) noexcept:
-        """Let go of everything half parsed."""
+        """Let go of the buffer and of everything half parsed."""
         cdef PyObject *held
         self.drop(0)
         while self.depth:
@@ -736,42 +852,61 @@ cdef class Parser:
         held = self.large
         self.large = NULL
         Py_XDECREF(held)
+        held = self.store
+        self.store = self.buf = NULL
+        self.cap = 0
+        Py_XDECREF(held)
         self.body = 0
         self.start = self.end = self.scanned = 0
         self.bad = None
+
+
+cdef inline char *put_header(char *at, char kind, Py_ssize_t count) noexcept:
+    """Write a type byte, a count and CRLF, at most 23 bytes; return where they end."""
+    cdef Py_ssize_t digits = 1, rest = count
+    at[0] = kind
+    while rest > 9:
+        rest //= 10
+        digits += 1
+    rest = digits
+    while rest:
+        at[rest] = c"0" + <char>(count % 10)
+        count //= 10
+        rest -= 1
+    at[digits + 1] = c"\r"
+    at[digits + 2] = c"\n"
+    return at + digits + 3
 
 
 cdef class Packer:
     """Commands as the bytes that go out; arguments from `by_reference` bytes on are kept as they are."""
 
     def __cinit__(self, Py_ssize_t by_reference=-1):
-        self.buf = NULL
-        self.segments = NULL
-        self.by_reference = by_reference if by_reference > 0 else 1 << 62
+        self.buf = self.small
+        self.cap = sizeof(self.small)
+        self.by_reference = by_reference if by_reference > 0 else PY_SSIZE_T_MAX
 
     def __dealloc__(self):
         self.reset()
-        PyMem_Free(self.buf)
+        if self.buf is not self.small:
+            PyMem_Free(self.buf)
         PyMem_Free(self.segments)
 
     cdef int add(self, object words) except -1:
         """Append one command; on an error the packer must be reset."""
-        cdef object word
-        cdef Py_ssize_t count = len(words)
-        if not count:
+        cdef tuple fixed = words if type(words) is tuple else _command_words(words)
+        if not fixed:
             raise UsageError("a command needs a name")
-        self.add_header(c"*", count)
-        for word in words:
+        self.reserve(24)
+        self.length = put_header(self.buf + self.length, c"*", len(fixed)) - self.buf
+        for word in fixed:
             self.add_word(word)
         return 0
 
     cdef int add_word(self, object word) except -1:
         cdef const char *data
         cdef Py_ssize_t length
-        cdef long long number
-        cdef unsigned long long positive
-        cdef int overflow = 0
-        cdef char digits[24]
+        cdef double real
         cdef char *text
         if type(word) is bytes:
             return self.add_data(word, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word))
@@ -786,45 +921,54 @@ cdef class Packer:
                 raise _argument_error(word) from None
             return self.add_data(encoded, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
         if isinstance(word, int):
-            if word is True or word is False:
-                raise _argument_error(word)
-            number = PyLong_AsLongLongAndOverflow(word, &overflow)
-            if overflow:
-                if overflow < 0 or word >= 1 << 64:
-                    raise _argument_error(word)
-                positive = PyLong_AsUnsignedLongLong(word)
-            else:
-                positive = <unsigned long long>number if number >= 0 else -<unsigned long long>number
-            length = 24
-            while True:
-                length -= 1
-                digits[length] = c"0" + positive % 10
-                positive = positive // 10
-                if not positive:
-                    break
-            if not overflow and number < 0:
-                length -= 1
-                digits[length] = c"-"
-            return self.add_data(None, digits + length, 24 - length)
+            return self.add_int(word)
         if isinstance(word, float):
-            if word != word:
+            real = PyFloat_AS_DOUBLE(word)
+            if real != real:
                 raise _argument_error(word)
-            text = PyOS_double_to_string(word, c"r", 0, Py_DTSF_ADD_DOT_0, NULL)
+            text = PyOS_double_to_string(real, c"r", 0, Py_DTSF_ADD_DOT_0, NULL)
             try:
                 return self.add_data(None, text, strlen(text))
             finally:
                 PyMem_Free(text)
         if isinstance(word, bytes):
             return self.add_data(word, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word))
-        return self.add_buffer(word)
+        if isinstance(word, (bytearray, memoryview)):
+            return self.add_buffer(word)
+        raise _argument_error(word)
+
+    cdef int add_int(self, object word) except -1:
+        cdef char digits[24]
+        cdef Py_ssize_t at = 24
+        cdef int overflow = 0
+        cdef long long number
+        cdef unsigned long long positive
+        if word is True or word is False:
+            raise _argument_error(word)
+        number = PyLong_AsLongLongAndOverflow(word, &overflow)
+        if overflow:
+            try:
+                positive = PyLong_AsUnsignedLongLong(word)
+            except OverflowError:
+                raise _argument_error(word) from None
+        else:
+            positive = <unsigned long long>number if number >= 0 else -<unsigned long long>number
+        while True:
+            at -= 1
+            digits[at] = c"0" + <char>(positive % 10)
+            positive //= 10
+            if not positive:
+                break
+        if number < 0 and not overflow:
+            at -= 1
+            digits[at] = c"-"
+        return self.add_data(None, digits + at, 24 - at)
 
     cdef int add_buffer(self, object word) except -1:
         """Append a bytes-like object; while it goes out by reference, its export keeps it from changing size."""
         cdef Py_buffer view
         try:
             held = memoryview(word)
-            if not held.c_contiguous:
-                raise _argument_error(held)
             PyObject_GetBuffer(held, &view, PyBUF_SIMPLE)
         except (TypeError, ValueError, BufferError):
             raise _argument_error(word) from None
@@ -834,30 +978,18 @@ cdef class Packer:
             PyBuffer_Release(&view)
         return 0
 
-    cdef int add_header(self, char kind, Py_ssize_t count) except -1:
-        cdef char digits[24]
-        cdef Py_ssize_t at = 24, length
-        while True:
-            at -= 1
-            digits[at] = c"0" + <char>(count % 10)
-            count = count // 10
-            if not count:
-                break
-        length = 24 - at
-        self.reserve(length + 3)
-        self.buf[self.length] = kind
-        memcpy(self.buf + self.length + 1, digits + at, length)
-        self.length += length + 3
-        self.buf[self.length - 2] = c"\r"
-        self.buf[self.length - 1] = c"\n"
-        return 0
-
     cdef int add_data(self, object owner, const char *data, Py_ssize_t length) except -1:
         """Append one bulk string."""
         cdef Segment *grown
         cdef Py_ssize_t cap
-        self.add_header(c"$", length)
-        if length >= self.by_reference and owner is not None:
+        cdef bint copied = length < self.by_reference or owner is None
+        cdef char *at
+        self.reserve(length + 32 if copied else 32)
+        at = put_header(self.buf + self.length, c"$", length)
+        if copied:
+            memcpy(at, data, length)
+            at += length
+        else:
             if self.nsegments == self.segments_cap:
                 cap = max(self.segments_cap * 2, 4)
                 grown = <Segment *>PyMem_Realloc(self.segments, cap * sizeof(Segment))
@@ -866,30 +998,31 @@ cdef class Packer:
                 self.segments = grown
                 self.segments_cap = cap
             Py_INCREF(owner)
-            self.segments[self.nsegments] = Segment(self.length, <PyObject *>owner, data, length)
+            self.segments[self.nsegments] = Segment(at - self.buf, <PyObject *>owner, data, length)
             self.nsegments += 1
-            self.reserve(2)
-        else:
-            self.reserve(length + 2)
-            memcpy(self.buf + self.length, data, length)
-            self.length += length
-        self.buf[self.length] = c"\r"
-        self.buf[self.length + 1] = c"\n"
-        self.length += 2
+        at[0] = c"\r"
+        at[1] = c"\n"
+        self.length = at + 2 - self.buf
         return 0
 
     cdef int reserve(self, Py_ssize_t more) except -1:
         cdef Py_ssize_t cap
         cdef char *grown
-        if self.cap - self.length < more:
-            cap = max(self.cap * 2, 1024)
-            while cap - self.length < more:
-                cap *= 2
+        if self.cap - self.length >= more:
+            return 0
+        cap = max(self.cap * 2, 1024)
+        while cap - self.length < more:
+            cap *= 2
+        if self.buf is self.small:
+            grown = <char *>PyMem_Malloc(cap)
+            if grown is not NULL:
+                memcpy(grown, self.buf, self.length)
+        else:
             grown = <char *>PyMem_Realloc(self.buf, cap)
-            if grown is NULL:
-                raise MemoryError
-            self.buf = grown
-            self.cap = cap
+        if grown is NULL:
+            raise MemoryError
+        self.buf = grown
+        self.cap = cap
         return 0
 
     cdef void reset(self) noexcept:
@@ -902,8 +1035,8 @@ cdef class Packer:
             Py_XDECREF(owner)
         if self.cap > KEPT:
             PyMem_Free(self.buf)
-            self.buf = NULL
-            self.cap = 0
+            self.buf = self.small
+            self.cap = sizeof(self.small)
 
 
 def encode(*words):
@@ -917,14 +1050,14 @@ def encode(*words):
         UsageError: A word is nothing the protocol can carry (None, bool, nan, an int of more than 64 bits, a
             container), or there is none.
     """
-    cdef Packer packer = Packer()
+    cdef Packer packer = Packer.__new__(Packer)
     packer.add(words)
     return PyBytes_FromStringAndSize(packer.buf, packer.length)
 
 
 def encode_many(commands):
     """Return several commands, each a sequence of words, as one run of bytes; refused whole if one is bad."""
-    cdef Packer packer = Packer()
+    cdef Packer packer = Packer.__new__(Packer)
     for words in commands:
         packer.add(words)
     return PyBytes_FromStringAndSize(packer.buf, packer.length)
@@ -962,7 +1095,7 @@ def key_slot(key):
         except UnicodeEncodeError:
             raise UsageError("a str with a lone surrogate is no key; it has no UTF-8 form") from None
     elif isinstance(key, (bytes, bytearray, memoryview)):
-        data = bytes(key)
+        data = memoryview(key).tobytes()
     else:
         raise UsageError(f"a {type(key).__name__} is no key; send str or bytes")
     p = <const unsigned char *>PyBytes_AS_STRING(data)

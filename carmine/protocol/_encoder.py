@@ -5,12 +5,18 @@ There is no other form: no inline command, no text glued together. A command is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from carmine.errors import UsageError
-from carmine.types import Arg
 
-__all__ = ["argument_error", "encode", "encode_many", "number_bytes"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from carmine.types import Arg
+
+__all__ = ["argument_error", "command_words", "encode", "encode_many", "number_bytes", "word_bytes"]
 
 _SMALLEST, _LARGEST = -(1 << 63), 1 << 64
 
@@ -27,53 +33,59 @@ def argument_error(word: object) -> UsageError:
     if isinstance(word, str):
         return UsageError("a str with a lone surrogate is no command argument; it has no UTF-8 form")
     if isinstance(word, memoryview):
-        return UsageError("a memoryview that is not contiguous is no command argument; send bytes(...) of it")
+        return UsageError("a memoryview is no command argument once released, or when not contiguous; send bytes(...)")
     return UsageError(
         f"a {kind} is no command argument; send str, bytes, int or float, or give the client a serializer"
     )
 
 
-def number_bytes(word: int | float) -> bytes:
+def command_words(words: object) -> tuple[Arg, ...]:
+    """Return a command's words as a tuple: their number cannot change while they are encoded."""
+    if not isinstance(words, (str, bytes, bytearray, memoryview)) and isinstance(words, Iterable):
+        return tuple(words)
+    raise UsageError(f"a command is a sequence of words, not a {type(words).__name__}")
+
+
+def number_bytes(word: float) -> bytes:
     """Return the text of a number: repr() of a float, decimal digits of an int of up to 64 bits."""
     if isinstance(word, float):
-        if word != word:
+        if math.isnan(word):
             raise argument_error(word)
-        return repr(float(word)).encode()
-    if isinstance(word, bool) or not _SMALLEST <= word < _LARGEST:
+        return float.__repr__(word).encode()
+    number = int.__index__(word)  # past anything that a subclass may have put in its place
+    if isinstance(word, bool) or not _SMALLEST <= number < _LARGEST:
         raise argument_error(word)
-    return b"%d" % word
+    return b"%d" % number
 
 
-def _word_bytes(word: Arg) -> bytes | memoryview | bytearray:
+def word_bytes(word: object) -> bytes:
+    """Return the bytes that a word goes out as; of a buffer, a copy that nobody can change any more."""
     if isinstance(word, str):
         try:
-            return word.encode()
+            return str.encode(word)
         except UnicodeEncodeError:
             raise argument_error(word) from None
-    if isinstance(word, bytes):
+    if type(word) is bytes:
         return word
     if isinstance(word, (int, float)):
         return number_bytes(word)
-    if isinstance(word, bytearray):
-        return bytes(word)  # a snapshot: another thread may change it between its length and its copy
-    try:
-        view = memoryview(word)
-        if not view.c_contiguous:
-            raise argument_error(view)
-        return view.tobytes()
-    except (TypeError, ValueError):  # no buffer, or a released one
-        raise argument_error(word) from None
+    if isinstance(word, (bytes, bytearray, memoryview)):
+        try:
+            view = memoryview(word)
+            if view.c_contiguous:
+                return view.tobytes()
+        except ValueError:  # a released memoryview
+            pass
+    raise argument_error(word)
 
 
-def _append(parts: list[bytes | memoryview | bytearray], words: Sequence[Arg]) -> None:
+def _append(parts: list[bytes], words: tuple[Arg, ...]) -> None:
     if not words:
         raise UsageError("a command needs a name")
     parts.append(b"*%d\r\n" % len(words))
     for word in words:
-        data = _word_bytes(word)
-        parts.append(b"$%d\r\n" % len(data))
-        parts.append(data)
-        parts.append(b"\r\n")
+        data = word_bytes(word)
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
 
 
 def encode(*words: Arg) -> bytes:
@@ -87,14 +99,14 @@ def encode(*words: Arg) -> bytes:
         UsageError: A word is nothing the protocol can carry (None, bool, nan, an int of more than 64 bits, a
             container), or there is none.
     """
-    parts: list[bytes | memoryview | bytearray] = []
+    parts: list[bytes] = []
     _append(parts, words)
     return b"".join(parts)
 
 
 def encode_many(commands: Iterable[Sequence[Arg]]) -> bytes:
     """Return several commands, each a sequence of words, as one run of bytes; refused whole if one is bad."""
-    parts: list[bytes | memoryview | bytearray] = []
+    parts: list[bytes] = []
     for words in commands:
-        _append(parts, words)
+        _append(parts, words if type(words) is tuple else command_words(words))
     return b"".join(parts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NoReturn
 
-from carmine.errors import DecodeError, ProtocolError, server_error
+from carmine.errors import DecodeError, ProtocolError, UsageError, server_error
 from carmine.protocol.limits import (
     DEFAULT_LIMITS,
     LARGE_BULK,
@@ -19,25 +19,39 @@ from carmine.protocol.limits import (
     NULLABLE,
     RESP2_TYPES,
     Limits,
+    bounded,
 )
-from carmine.protocol.values import NEED_DATA, Attributed, Push, Verbatim, map_of, set_of
+from carmine.protocol.values import NEED_DATA, Attributed, NeedData, Push, Verbatim, map_of, set_of
 
 __all__ = ["Parser"]
 
-_ARRAY, _MAP, _SET, _PUSH, _ATTRIBUTE, _STREAM = b"*%~>|$"
+_ARRAY, _MAP, _SET, _PUSH, _ATTRIBUTE, _STRING = b"*%~>|$"
+_SIMPLE, _ERROR, _INTEGER, _NULL, _BOOLEAN, _DOUBLE, _BIG, _VERBATIM, _BLOB_ERROR, _CHUNK, _END = b"+-:_#,(=!;."
 _WRAP = 0
 """The frame left by a complete attribute: it waits for the one value that the attribute describes."""
 
-_CR, _LF = 13, 10
+_CR, _LF = b"\r\n"
 _TYPES: Final = {2: frozenset(RESP2_TYPES), 3: frozenset(RESP2_TYPES + b"_#,(=!%~|>;.")}
 _LINES: Final = frozenset(b"+-")
 _NUMBERS: Final = frozenset(b",(")
 _BULKS: Final = frozenset(b"$=!;")
-_DOUBLE: Final = re.compile(rb"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|-?inf|-?nan")
+_STREAMED: Final = frozenset(b"$*%~")
+_DECIMAL: Final = re.compile(rb"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|-?inf|-?nan")
 _INT64: Final = 1 << 63
-_DIGITS_AT_ONCE: Final = 4000  # below CPython's limit of 4,300 digits for int()
+_DIGITS: Final = 4000  # at once: below CPython's limit of 4,300 digits for int()
+_AT_REST: Final = 16384  # bytes of the memory that get_buffer gives
+_SHORT: Final = {b"%d" % length: length for length in range(512)}
+"""The lengths of short bulk strings: to look one up is quicker than to check and convert it."""
+
+
+class _GoOn:
+    """The type of _GO_ON: a step that completed no value."""
+
+
+_GO_ON: Final = _GoOn()
 
 _Frame = tuple[int, int, list[Any], DecodeError | None, bool]
+"""Type byte; how many values make it complete (-1: an end mark does); the values; `_bad` and `_in_push` before it."""
 
 
 def _parse_integer(digits: bytes) -> int | None:
@@ -45,10 +59,10 @@ def _parse_integer(digits: bytes) -> int | None:
     body = digits[1:] if digits[:1] in (b"-", b"+") else digits
     if not body.isdigit():
         return None
-    value = 0
-    for start in range(0, len(body), _DIGITS_AT_ONCE):
-        part = body[start : start + _DIGITS_AT_ONCE]
-        value = value * 10 ** len(part) + int(part)
+    first = (len(body) - 1) % _DIGITS + 1
+    value = int(body[:first])
+    for start in range(first, len(body), _DIGITS):
+        value = value * 10**_DIGITS + int(body[start : start + _DIGITS])
     return -value if digits[:1] == b"-" else value
 
 
@@ -66,19 +80,31 @@ class Parser:
         "_bad",
         "_base",
         "_body",
-        "_buffer",
+        "_busy",
+        "_data",
+        "_ended",
         "_failure",
         "_in_push",
+        "_is_push",
+        "_lent",
+        "_limits",
+        "_max_depth",
+        "_max_bulk",
+        "_max_elements",
+        "_max_line",
+        "_missing",
+        "_pending",
         "_position",
         "_protocol",
-        "_scanned",
         "_scratch",
+        "_seen",
         "_stack",
+        "_streamed",
+        "_torn",
         "_types",
         "attributes",
         "decode",
         "each",
-        "limits",
         "push_decode",
     )
 
@@ -89,18 +115,27 @@ class Parser:
         self.decode = decode
         self.push_decode = decode
         self.each = False
-        self.limits = limits
         self.attributes = attributes
-        self._buffer = bytearray()
-        self._scratch: bytearray | None = None
-        self._position = 0  # of the next byte to parse, in the buffer
-        self._base = 0  # offset of the buffer's first byte in the stream
-        self._scanned = 0  # no CR lies between the position and here
+        self._limits = limits
+        self._max_depth, self._max_bulk, self._max_elements, self._max_line, _ = bounded(limits)
+        self._data = b""  # what is being parsed
+        self._position = 0  # of the next byte to parse, in the data
+        self._base = 0  # offset of the data's first byte in the stream
+        self._pending = bytearray()  # what came since
+        self._missing: tuple[int, bool] | None = None  # what the data lack, as _more wants it
+        self._seen = 0  # no CR lies before this in `_pending`
         self._stack: list[_Frame] = []
         self._body: tuple[int, int] | None = None  # type and length of a bulk whose header was read
-        self._bad: DecodeError | None = None
+        self._streamed = 0  # bytes of the streamed string's chunks so far
+        self._bad: DecodeError | None = None  # the first string of this reply that is not UTF-8
         self._in_push = False
+        self._is_push = False  # a push was completed by the step just done
+        self._scratch = bytearray()
+        self._lent = 0  # bytes that get_buffer gave last
         self._failure: ProtocolError | None = None
+        self._ended = False
+        self._busy = False  # somebody is inside a call
+        self._torn = False  # a call is changing the state; after it: it was interrupted
 
     @property
     def protocol(self) -> int:
@@ -115,44 +150,57 @@ class Parser:
         self._types = _TYPES[version]
 
     @property
-    def is_idle(self) -> bool:
-        """Whether the stream stands between two replies, with no byte left over."""
-        return self._position == len(self._buffer) and not self._stack and self._body is None and self._failure is None
+    def limits(self) -> Limits:
+        """The bounds on what is accepted."""
+        return self._limits
 
     @property
-    def is_in_push(self) -> bool:
-        """Whether what has come of the next reply is the beginning of a push."""
-        if self._stack:
-            return self._stack[0][0] == _PUSH
-        return self._body is None and self._buffer[self._position : self._position + 1] == b">"
+    def is_idle(self) -> bool:
+        """Whether the stream stands between two replies, with no byte left over."""
+        return (
+            self._position == len(self._data)
+            and not (self._pending or self._stack or self._torn)
+            and self._body is None
+            and self._failure is None
+        )
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take over bytes of the stream."""
-        if self._failure is None:
-            self._drop_parsed()
-            self._buffer += data
+        """Take over bytes of the stream; what comes after its end or after a ProtocolError is ignored."""
+        self._check_free()
+        with memoryview(data) as view:
+            self._take_over(view)
 
     def get_buffer(self, hint: int) -> memoryview:
         """Return memory to receive into; `received` says how much of it was used."""
-        if self._scratch is None:
-            self._scratch = bytearray(LARGE_BULK)
+        self._check_free()
+        self._lent = min(max(hint, _AT_REST), LARGE_BULK)
+        if len(self._scratch) != self._lent:
+            self._scratch = bytearray(self._lent)
         return memoryview(self._scratch)
 
     def received(self, count: int) -> None:
-        """Take over the first `count` bytes of the memory that `get_buffer` gave."""
-        if self._scratch is not None:
-            self.feed(memoryview(self._scratch)[:count])
+        """Take over the first `count` bytes of the memory that `get_buffer` gave.
+
+        Raises:
+            ValueError: That is more than it gave, or it was not asked since the last bytes.
+        """
+        self._check_free()
+        if not 0 <= count <= self._lent:
+            raise ValueError("more bytes than get_buffer gave")
+        self._take_over(memoryview(self._scratch)[:count])
 
     def feed_eof(self) -> None:
-        """Say that the stream has ended.
+        """Say that the stream has ended; replies that were not read before are lost.
 
         Raises:
             ProtocolError: It ended inside a reply.
         """
-        if self._failure is not None:
-            raise self._failure
+        self._check_free()
+        if self._failure is not None or self._torn:
+            self._refuse()
         if not self.is_idle:
-            self._fail("the stream ended inside a reply", len(self._buffer))
+            self._fail("the stream ended inside a reply", len(self._data) + len(self._pending))
+        self._ended = True
 
     def next_reply(self) -> Any:
         """Return the next reply or push, or NEED_DATA.
@@ -163,162 +211,243 @@ class Parser:
         Raises:
             ProtocolError: The stream is not RESP, or exceeds a limit; the same for ever after.
         """
-        if self._failure is not None:
-            raise self._failure.with_traceback(None)
-        buffer, size, stack = self._buffer, len(self._buffer), self._stack
-        position = self._position
+        self._check_free()
+        if self._failure is not None or self._torn:
+            self._refuse()
+        self._busy = self._torn = True
+        try:
+            value = self._parse()
+            self._torn = False  # stays when anything is raised: half a reply is never gone on with
+        finally:
+            self._busy = False
+        return value
+
+    def _check_free(self) -> None:
+        """Refuse a second user: a parser belongs to one connection, which has one user at a time."""
+        if self._busy:
+            raise UsageError("this parser is in use by another thread")
+
+    def _take_over(self, view: memoryview) -> None:
+        self._lent = 0
+        if self._failure is not None or self._torn:
+            return
+        if self._ended and view.nbytes:
+            self._fail("bytes came after the end of the stream", len(self._data) + len(self._pending))
+        self._torn = True  # until every byte is in
+        self._pending += view
+        self._torn = False
+
+    def _parse(self) -> Any:
+        stack = self._stack
+        if self._missing is not None and not self._more(*self._missing):
+            return NEED_DATA
         while True:
             # One step: a body, or a line. It ends with a value to deliver, or goes on.
             if self._body is not None:
-                kind, length = self._body
-                end = position + length
-                if size < end + 2:
-                    return self._pause(position, position)
-                if buffer[end] != _CR or buffer[end + 1] != _LF:
-                    self._fail("a bulk string does not end with CRLF", end)
-                self._body = None
-                data = bytes(memoryview(buffer)[position:end])
-                if kind == _STREAM or kind == 59:
-                    if kind == 59:  # a chunk of a streamed string
-                        stack[-1][2].append(data)
-                        position = end + 2
-                        continue
-                    value: Any = self._text(data)
-                elif kind == 33:
-                    value = server_error(data.decode("utf-8", "replace"))
-                else:
-                    if data[3] != 58:
-                        self._fail("a verbatim string has no colon after its format", position, min(length, 40))
-                    value = Verbatim(data[:3].decode("latin-1"), self._text(data[4:]))
-                position = end + 2
+                value = self._take_body()
             else:
-                if position >= size:
-                    return self._pause(position, position)
-                kind = buffer[position]
-                if kind not in self._types:
-                    self._fail(f"no RESP{self._protocol} type begins like this", position)
-                if stack and (stack[-1][0] == _STREAM) != (kind == 59):
-                    self._fail("a chunk and a streamed string belong together", position)
-                if kind == 59 and not stack:
-                    self._fail("a chunk and a streamed string belong together", position)
-                limit = (
-                    self.limits.line if kind in _LINES else MAX_NUMBER if kind in _NUMBERS else MAX_HEADER
-                )
-                cr = buffer.find(b"\r", max(self._scanned, position + 1))
-                if cr < 0 or cr + 1 >= size:
-                    if (size if cr < 0 else cr) - position - 1 > limit:
-                        self._fail("a line is longer than the limit", position)
-                    return self._pause(position, size if cr < 0 else cr)
-                if cr - position - 1 > limit:
-                    self._fail("a line is longer than the limit", position)
-                if buffer[cr + 1] != _LF:
-                    self._fail("a CR is not followed by LF", position)
-                line = bytes(memoryview(buffer)[position + 1 : cr])
-                start, position = position, cr + 2
-                if kind == _STREAM and line.isdigit() and (line[0] != 48 or len(line) == 1):
-                    length = int(line)
-                    if length > self.limits.bulk:
-                        self._fail("a bulk string is longer than the limit", start)
-                    self._body = kind, length
-                    continue
-                if kind in _LINES:
-                    if b"\n" in line:
-                        self._fail("a line holds LF", start)
-                    value = self._text(line) if kind == 43 else server_error(line.decode("utf-8", "replace"))
-                elif kind == 58:
-                    number = _parse_integer(line)
-                    if number is None or not -_INT64 <= number < _INT64:
-                        self._fail("an integer is not a signed 64-bit decimal", start)
-                    value = number
-                elif kind in _BULKS:
-                    length = self._length(kind, line, start)
-                    if length == -2:
-                        self._open(_STREAM, -1, start)
-                        continue
-                    if length >= 0 and (kind != 59 or length):
-                        if kind == 61 and length < 4:
-                            self._fail("a verbatim string is shorter than its format", start)
-                        self._body = kind, length
-                        continue
-                    value = None
-                    if kind == 59:
-                        chunks = stack.pop()[2]
-                        value = self._text(b"".join(chunks))
-                elif kind == 95:
-                    if line:
-                        self._fail("a null is not empty", start)
-                    value = None
-                elif kind == 35:
-                    if line not in (b"t", b"f"):
-                        self._fail("a boolean is neither t nor f", start)
-                    value = line == b"t"
-                elif kind == 44:
-                    if not _DOUBLE.fullmatch(line):
-                        self._fail("a double is not a decimal number, inf or nan", start)
-                    value = float(line)
-                elif kind == 40:
-                    value = _parse_integer(line)
-                    if value is None:
-                        self._fail("a big number is not a decimal", start)
-                elif kind == 46:
-                    if line:
-                        self._fail("an end mark is not empty", start)
-                    value = self._end_streamed(start)
-                else:
-                    count = self._length(kind, line, start)
-                    if count == -1:
-                        value = None
-                    else:
-                        self._open(kind, count * 2 if count > 0 and kind in b"%|" else count, start)
-                        if count:
-                            continue
-                        value = self._close()
-                        if value is NEED_DATA:
-                            continue
-                        if kind == _PUSH:
-                            self._position = self._scanned = position
-                            return value
+                if stack and stack[-1][1] - len(stack[-1][2]) > 1:
+                    self._run(stack[-1])
+                value = self._take_line()
+            if value is _GO_ON:
+                continue
+            if value is NEED_DATA:
+                if self._missing is None or not self._more(*self._missing):
+                    return NEED_DATA
+                continue
             # Deliver the value: into the open aggregate, which may complete it, or to the caller.
-            while True:
-                if not stack:
-                    self._position = self._scanned = position
-                    if self._bad is not None:
-                        value, self._bad = self._bad, None
-                    return value
-                kind, remaining, items, bad, in_push = stack[-1]
-                if self.each and len(stack) == 1 and kind == _ARRAY and self._bad is not None:
+            while stack and not self._is_push:
+                kind, target, items, _, _ = stack[-1]
+                if self._bad is not None and self.each and len(stack) == 1 and kind == _ARRAY:
                     value, self._bad = self._bad, None
                 items.append(value)
-                if remaining != 1:
-                    stack[-1] = kind, remaining - 1, items, bad, in_push
+                if len(items) != target:
+                    if target < 0 and len(items) > self._max_elements * (1 + (kind == _MAP)):
+                        self._fail("an aggregate has more elements than the limit", self._position)
                     break
                 value = self._close()
-                if value is NEED_DATA:
+                if value is _GO_ON:
                     break
-                if kind == _PUSH:  # no reply, no element: it leaves the replies around it as they are
-                    self._position = self._scanned = position
-                    return value
+            else:
+                if self._is_push:  # no reply, no element: it leaves the replies around it as they are
+                    self._is_push = False
+                elif self._bad is not None:
+                    value, self._bad = self._bad, None
+                return value
 
-    def _pause(self, position: int, scanned: int) -> Any:
-        self._position, self._scanned = position, scanned
-        self._drop_parsed()
+    def _more(self, needed: int, is_line: bool) -> bool:
+        """Add what came to the data, if that can complete the step they were too short for.
+
+        A step lacks `needed` bytes in all, or a CR if it is a line; until these are there nothing is looked at again,
+        so that a value in many pieces costs no more than one in few.
+        """
+        pending, data, position = self._pending, self._data, self._position
+        if not pending:
+            return False
+        if len(data) - position + len(pending) < needed and not (
+            is_line and (data[-1:] == b"\r" or pending.find(b"\r", self._seen) >= 0)
+        ):
+            self._seen = len(pending)
+            return False
+        self._missing = None
+        self._seen = 0
+        self._data = b"".join((data[position:], pending)) if position < len(data) else bytes(pending)
+        self._pending = bytearray()
+        self._base += position
+        self._position = 0
+        return True
+
+    def _lack(self, needed: int, is_line: bool = False) -> NeedData:
+        self._missing = needed, is_line
         return NEED_DATA
 
-    def _drop_parsed(self) -> None:
-        if self._position:
-            del self._buffer[: self._position]
-            self._base += self._position
-            self._scanned -= self._position
-            self._position = 0
+    def _run(self, frame: _Frame) -> None:
+        """Take the short bulk strings and the integers at hand, up to the open aggregate's last value.
 
-    def _fail(self, reason: str, position: int, quoted: int = 40) -> NoReturn:
-        excerpt = bytes(self._buffer[position : position + quoted])
-        self._failure = ProtocolError(reason, offset=self._base + position, excerpt=excerpt)
-        self._buffer = bytearray()
-        self._stack.clear()
-        self._position = self._scanned = 0
-        self._body = self._bad = None
-        raise self._failure
+        Most of every long reply is these; whatever is rarer, wrong or incomplete is left to the steps.
+        """
+        data, position, short, find = self._data, self._position, _SHORT, self._data.find
+        as_text = self.push_decode if self._in_push else self.decode
+        _, target, items, _, _ = frame
+        longest = self._max_bulk
+        try:
+            for _ in range(target - 1 - len(items)):
+                kind = data[position]
+                cr = find(b"\r\n", position)
+                if cr < 0:
+                    break
+                if kind == _STRING:
+                    length = short[data[position + 1 : cr]]
+                    start = cr + 2
+                    end = start + length
+                    if length > longest or data[end : end + 2] != b"\r\n":
+                        break
+                    items.append(data[start:end].decode() if as_text else data[start:end])
+                    position = end + 2
+                elif kind == _INTEGER and 1 < cr - position < 19 and (line := data[position + 1 : cr]).isdigit():
+                    items.append(int(line))
+                    position = cr + 2
+                else:
+                    break
+        except (IndexError, KeyError, UnicodeDecodeError):
+            pass
+        self._position = position
+
+    def _take_body(self) -> Any:
+        """Return the value of the bulk whose body begins here; a chunk goes to its string."""
+        assert self._body is not None
+        kind, length = self._body
+        data, start = self._data, self._position
+        end = start + length
+        if len(data) < end + 2:
+            return self._lack(length + 2)
+        if data[end] != _CR or data[end + 1] != _LF:
+            self._fail("a bulk string does not end with CRLF", end)
+        self._body = None
+        self._position = end + 2
+        whole = data[start:end]
+        if kind == _STRING:
+            return self._text(whole)
+        if kind == _CHUNK:
+            self._stack[-1][2].append(whole)
+            return _GO_ON
+        if kind == _BLOB_ERROR:
+            return server_error(whole.decode("utf-8", "replace"))
+        if whole[3:4] != b":":
+            self._fail("a verbatim string has no colon after its format", start, min(length, 40))
+        return Verbatim(whole[:3].decode("latin-1"), self._text(whole[4:]))
+
+    def _take_line(self) -> Any:
+        """Return the value of the line that begins here, or open what it is the header of."""
+        data, start, stack = self._data, self._position, self._stack
+        size = len(data)
+        if start >= size:
+            return self._lack(1)
+        kind = data[start]
+        if kind not in self._types:
+            self._fail(f"no RESP{self._protocol} type begins like this", start)
+        if (kind == _CHUNK) != (bool(stack) and stack[-1][0] == _STRING):
+            self._fail("a chunk and a streamed string belong together", start)
+        limit = self._max_line if kind in _LINES else MAX_NUMBER if kind in _NUMBERS else MAX_HEADER
+        cr = data.find(b"\r", start + 1)
+        if (size if cr < 0 else cr) - start - 1 > limit:
+            self._fail("a line is longer than the limit", start)
+        if cr < 0 or cr + 1 >= size:
+            return self._lack(limit + 2, True)
+        if data[cr + 1] != _LF:
+            self._fail("a CR is not followed by LF", start)
+        line = data[start + 1 : cr]
+        if kind in b"$*%~>|=!;":
+            return self._take_header(kind, line, start, cr + 2)
+        value: Any = None
+        if kind in _LINES:
+            if b"\n" in line:
+                self._fail("a line holds LF", start)
+            value = self._text(line) if kind == _SIMPLE else server_error(line.decode("utf-8", "replace"))
+        elif kind == _INTEGER:
+            value = _parse_integer(line)
+            if value is None or not -_INT64 <= value < _INT64:
+                self._fail("an integer is not a signed 64-bit decimal", start)
+        elif kind == _NULL:
+            if line:
+                self._fail("a null is not empty", start)
+        elif kind == _BOOLEAN:
+            if line not in (b"t", b"f"):
+                self._fail("a boolean is neither t nor f", start)
+            value = line == b"t"
+        elif kind == _DOUBLE:
+            if not _DECIMAL.fullmatch(line):
+                self._fail("a double is not a decimal number, inf or nan", start)
+            value = float(line)
+        elif kind == _BIG:
+            value = _parse_integer(line)
+            if value is None:
+                self._fail("a big number is not a decimal", start)
+        else:
+            if line:
+                self._fail("an end mark is not empty", start)
+            if not stack or stack[-1][1] >= 0 or stack[-1][0] == _WRAP:
+                self._fail("an end mark stands outside a streamed aggregate", start)
+            if stack[-1][0] == _MAP and len(stack[-1][2]) % 2:
+                self._fail("a streamed map ends after a key", start)
+            value = self._close()
+        self._position = cr + 2
+        return value
+
+    def _take_header(self, kind: int, line: bytes, start: int, position: int) -> Any:
+        """Open the bulk or aggregate of this header; return its value where that is complete already."""
+        if line.isdigit() and (line[0] != 48 or len(line) == 1):
+            count = int(line)
+        elif line == b"-1" and kind in NULLABLE:
+            count = -1
+        elif line == b"?" and self._protocol == 3 and kind in _STREAMED:
+            count = -2
+        else:
+            self._fail("a length is not a plain decimal", start)
+        self._position = position
+        if kind in _BULKS:
+            if count > (self._max_bulk - self._streamed if kind == _CHUNK else self._max_bulk):
+                self._fail("a bulk string is longer than the limit", start)
+            if count == -1:
+                return None
+            if count == -2:
+                self._open(kind, -1, start)
+                self._streamed = 0
+            elif kind == _CHUNK and not count:
+                return self._text(b"".join(self._stack.pop()[2]))
+            elif kind == _VERBATIM and count < 4:
+                self._fail("a verbatim string is shorter than its format", start)
+            else:
+                self._body = kind, count
+                if kind == _CHUNK:
+                    self._streamed += count
+            return _GO_ON
+        if count == -1:
+            return None
+        if count > self._max_elements:
+            self._fail("an aggregate has more elements than the limit", start)
+        self._open(kind, -1 if count < 0 else count * 2 if kind in (_MAP, _ATTRIBUTE) else count, start)
+        return _GO_ON if count else self._close()
 
     def _text(self, data: bytes) -> Any:
         if not (self.push_decode if self._in_push else self.decode):
@@ -331,40 +460,15 @@ class Parser:
                 self._bad = bad
             return bad
 
-    def _length(self, kind: int, line: bytes, start: int) -> int:
-        """Return the length or count of a header; -1 is null, -2 streamed."""
-        if line.isdigit() and (line[0] != 48 or len(line) == 1):
-            length = int(line)
-            if kind in _BULKS:
-                if length > self.limits.bulk:
-                    self._fail("a bulk string is longer than the limit", start)
-            elif length > self.limits.elements:
-                self._fail("an aggregate has more elements than the limit", start)
-            return length
-        if line == b"-1" and kind in NULLABLE:
-            return -1
-        if line == b"?" and self._protocol == 3 and kind in b"$*%~":
-            return -2
-        self._fail("a length is not a plain decimal", start)
-
-    def _open(self, kind: int, count: int, start: int) -> None:
-        if len(self._stack) >= self.limits.depth:
+    def _open(self, kind: int, target: int, start: int) -> None:
+        if len(self._stack) >= self._max_depth:
             self._fail("a reply is nested deeper than the limit", start)
-        self._stack.append((kind, -1 if count == -2 else count, [], self._bad, self._in_push))
+        self._stack.append((kind, target, [], self._bad, self._in_push))
         if kind == _PUSH:
             self._in_push = True
 
-    def _end_streamed(self, start: int) -> Any:
-        """Complete the innermost aggregate by its end mark."""
-        if not self._stack or self._stack[-1][1] >= 0:
-            self._fail("an end mark stands outside a streamed aggregate", start)
-        kind, _, items, _, _ = self._stack[-1]
-        if kind == _MAP and len(items) % 2:
-            self._fail("a streamed map ends after a key", start)
-        return self._close()
-
     def _close(self) -> Any:
-        """Turn the innermost frame into its value; NEED_DATA when it was an attribute, which is none."""
+        """Turn the innermost frame into its value; _GO_ON when it was an attribute, which is none."""
         kind, _, items, bad, in_push = self._stack.pop()
         if kind == _ARRAY:
             return items
@@ -373,15 +477,33 @@ class Parser:
         if kind == _SET:
             return set_of(items)
         if kind == _WRAP:
-            return Attributed(items[1], map_of(items[0])) if self.attributes else items[1]
+            return Attributed(items[1], items[0]) if self.attributes else items[1]
         self._bad = bad
         if kind == _PUSH:
             self._in_push = in_push
+            self._is_push = True
             push: Any = Push(items)
             while self._stack and self._stack[-1][0] == _WRAP:
                 attributes = self._stack.pop()[2][0]
                 if self.attributes:
-                    push = Attributed(push, map_of(attributes))
+                    push = Attributed(push, attributes)
             return push
-        self._stack.append((_WRAP, 1, [items], bad, in_push))
-        return NEED_DATA
+        self._stack.append((_WRAP, 2, [map_of(items)], bad, in_push))
+        return _GO_ON
+
+    def _fail(self, reason: str, position: int, quoted: int = 40) -> NoReturn:
+        """Refuse the stream, now and for ever, for what stands at `position` of the data."""
+        excerpt = self._data[position : position + quoted]
+        if position < len(self._data):  # a line's or body's first bytes may be all of it that was looked at
+            excerpt += bytes(self._pending[: quoted - len(excerpt)])
+        failure = self._failure = ProtocolError(reason, offset=self._base + position, excerpt=excerpt)
+        self._data, self._pending, self._position = b"", bytearray(), 0
+        self._stack.clear()
+        self._body = self._bad = self._missing = None
+        raise failure
+
+    def _refuse(self) -> NoReturn:
+        """Raise the error that ended the stream."""
+        if self._failure is None:
+            self._fail("an earlier call was interrupted inside a reply", self._position, 0)
+        raise self._failure.with_traceback(None)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from binascii import crc_hqx
+from typing import TYPE_CHECKING
 
 from carmine.errors import UsageError
-from carmine.types import Key
+
+if TYPE_CHECKING:
+    from carmine.types import Key
 
 __all__ = ["key_slot"]
 
@@ -19,11 +22,11 @@ def key_slot(key: Key) -> int:
     """
     if isinstance(key, str):
         try:
-            data = key.encode()
+            data = str.encode(key)
         except UnicodeEncodeError:
             raise UsageError("a str with a lone surrogate is no key; it has no UTF-8 form") from None
     elif isinstance(key, (bytes, bytearray, memoryview)):
-        data = bytes(key)
+        data = memoryview(key).tobytes()
     else:
         raise UsageError(f"a {type(key).__name__} is no key; send str or bytes")
     start = data.find(b"{")

@@ -5,9 +5,21 @@ A limit bounds what a peer can make this process do; precedents are named beside
 
 from __future__ import annotations
 
+import sys
 from typing import Final, NamedTuple
 
-__all__ = ["DEFAULT_LIMITS", "LARGE_ARGUMENT", "LARGE_BULK", "MAX_HEADER", "MAX_NUMBER", "NULLABLE", "RESP2_TYPES", "Limits"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "LARGE_ARGUMENT",
+    "LARGE_BULK",
+    "MAX_HEADER",
+    "MAX_NUMBER",
+    "NULLABLE",
+    "NUMBER_KEYS",
+    "RESP2_TYPES",
+    "Limits",
+    "bounded",
+]
 
 
 class Limits(NamedTuple):
@@ -33,6 +45,10 @@ MAX_HEADER: Final = 32
 MAX_NUMBER: Final = 1 << 16
 """Bytes of a double or big number line: int() is quadratic."""
 
+NUMBER_KEYS: Final = 1024
+"""Keys of a map, or members of a set, that may be numbers: Python's hash of a number has no secret, so a peer can
+choose ones that collide, and a dict of n of them takes n squared steps. Servers send them in scripts' replies only."""
+
 LARGE_BULK: Final = 1 << 16
 """A bulk string longer than this is received into its final object, which doubles as bytes come."""
 
@@ -44,3 +60,8 @@ RESP2_TYPES: Final = b"+-:$*"
 
 NULLABLE: Final = b"$*~"
 """Types whose length or count may be -1, a null: RESP2's two, and a set as some servers send it."""
+
+
+def bounded(limits: Limits) -> Limits:
+    """Return `limits` with each value between 0 and a quarter of the address space, where C can still add to it."""
+    return Limits(*(min(max(limit, 0), sys.maxsize // 4) for limit in limits))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final, final
 
+from carmine.protocol.limits import NUMBER_KEYS
+
 __all__ = ["NEED_DATA", "Attributed", "Members", "NeedData", "Pairs", "Push", "Verbatim", "map_of", "set_of"]
 
 
@@ -48,19 +50,15 @@ class Members(list[Any]):
 
 
 class _Value:
-    """Equality, hash and repr by the slots of a small value."""
+    """Equality and repr by the slots of a small value."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         """Compare by type and parts."""
         if type(other) is not type(self):
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
-
-    def __hash__(self) -> int:
-        """Hash by the parts; TypeError when one cannot be hashed."""
-        return hash(tuple(getattr(self, name) for name in self.__slots__))
 
     def __repr__(self) -> str:
         """Show the parts by name."""
@@ -77,10 +75,17 @@ class Verbatim(_Value):
         self.format = format
         self.data = data
 
+    def __hash__(self) -> int:
+        """Hash by the parts."""
+        return hash((self.format, self.data))
+
 
 @final
 class Attributed(_Value):
-    """A value with the attributes that the server sent before it: `.value`, and `.attributes` as a map."""
+    """A value with the attributes that the server sent before it: `.value`, and `.attributes` as a map.
+
+    It has no hash, as its attributes have none.
+    """
 
     __slots__ = ("value", "attributes")
 
@@ -100,28 +105,35 @@ def _collapses(keys: list[Any]) -> bool:
     return all(_alike(first.setdefault(key, key), key) for key in keys)
 
 
+def _too_many_numbers(keys: list[Any]) -> bool:
+    """Whether so many keys are numbers that a peer could have chosen them to collide."""
+    return len(keys) > NUMBER_KEYS and sum(type(key) is int or type(key) is float for key in keys) > NUMBER_KEYS
+
+
 def map_of(flat: list[Any]) -> dict[Any, Any] | Pairs:
     """Return the map of `[key, value, key, value, ...]`.
 
-    A repeated key keeps its first place and its last value. Keys that dict would confuse (1 and True) or
-    cannot hash make it Pairs.
+    A repeated key keeps its first place and its last value. Keys that dict would confuse (1 and True), cannot hash,
+    or could be made slow by (more than NUMBER_KEYS numbers) make it Pairs.
     """
     keys, values = flat[::2], flat[1::2]
     try:
-        result = dict(zip(keys, values, strict=True))
-        if len(result) == len(keys) or _collapses(keys):
-            return result
+        if not _too_many_numbers(keys):
+            result = dict(zip(keys, values, strict=True))
+            if len(result) == len(keys) or _collapses(keys):
+                return result
     except TypeError:
         pass
     return Pairs(zip(keys, values, strict=True))
 
 
 def set_of(items: list[Any]) -> set[Any] | Members:
-    """Return the set of `items`, or Members where a set would confuse two of them or cannot hash one."""
+    """Return the set of `items`, or Members by the rule of map_of."""
     try:
-        result = set(items)
-        if len(result) == len(items) or _collapses(items):
-            return result
+        if not _too_many_numbers(items):
+            result = set(items)
+            if len(result) == len(items) or _collapses(items):
+                return result
     except TypeError:
         pass
     return Members(items)
