@@ -9,13 +9,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from carmine.commands import connection as _connection
+from carmine.commands import hashes as _hashes
+from carmine.commands import keys as _keys
+from carmine.commands import lists as _lists
+from carmine.commands import pubsub as _pubsub
+from carmine.commands import scripting as _scripting
+from carmine.commands import server as _server
+from carmine.commands import sets as _sets
+from carmine.commands import sorted_set_algebra as _sorted_set_algebra
+from carmine.commands import sorted_set_ranges as _sorted_set_ranges
+from carmine.commands import sorted_sets as _sorted_sets
 from carmine.commands import strings as _strings
+from carmine.commands import transactions as _transactions
 
 if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Iterable
+
     from carmine.commands.command import Spec, Words
+    from carmine.commands.server import SlowCommand
     from carmine.commands.strings import LcsMatches
     from carmine.commands.words import InstantMs, Milliseconds
-    from carmine.types import Arg, Instant, Items, Key, Seconds
+    from carmine.types import (
+        Aggregate,
+        Arg,
+        FunctionStats,
+        Instant,
+        Items,
+        Key,
+        Library,
+        Popped,
+        PoppedItems,
+        PoppedMember,
+        PoppedMembers,
+        Ranking,
+        ScanPage,
+        ScoreBound,
+        ScoredMember,
+        Seconds,
+        Side,
+    )
 
 __all__ = ["Commands"]
 
@@ -32,7 +66,695 @@ class Commands(Generic[T]):
 
         def _execute(self, spec: Spec, words: Words) -> Any: ...
 
-    # strings: Commands of the group "string": a key that holds one value of bytes, or a number written out.
+    # keys
+
+    def copy(self, source: Key, destination: Key, destination_db: int | None = None, replace: bool = False) -> bool:
+        """COPY: copy a key's value and time to live to another key.
+
+        Args:
+            source: The key to copy.
+            destination: The key to make.
+            destination_db: The database of the new key; None is the same one.
+            replace: Overwrite the destination if it exists.
+
+        Returns:
+            Whether it was copied.
+
+        Since: 6.2.0. Cost: O(elements of the value). Source: redis.io/commands/copy
+        """
+        command = _keys.copy(source, destination, destination_db, replace)
+        return self._execute(command.spec, command.words)
+
+    def delete(self, *keys: Key) -> int:
+        """DEL: delete keys.
+
+        Args:
+            *keys: The keys.
+
+        Returns:
+            How many there were.
+
+        Since: 1.0.0. Cost: O(keys, and elements of their values). Source: redis.io/commands/del
+        """
+        return self._execute(_keys._DEL, (b"DEL", *keys))
+
+    def dump(self, key: Key) -> bytes | None:
+        """DUMP: read a value in the server's own form, for `restore`.
+
+        Args:
+            key: The key.
+
+        Returns:
+            Always bytes; None where there is no such key.
+
+        Since: 2.6.0. Cost: O(elements of the value). Source: redis.io/commands/dump
+        """
+        return self._execute(_keys._DUMP, (b"DUMP", key))
+
+    def exists(self, *keys: Key) -> int:
+        """EXISTS: count how many of the keys exist; one that is named twice counts twice.
+
+        Args:
+            *keys: The keys.
+
+        Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/exists
+        """
+        return self._execute(_keys._EXISTS, (b"EXISTS", *keys))
+
+    def expire(
+        self,
+        key: Key,
+        time: Seconds,
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> bool:
+        """EXPIRE: give a key a time to live.
+
+        Args:
+            key: The key.
+            time: Time to live; 0 and less delete the key. A fraction of a second goes out as PEXPIRE, rounded up to
+                milliseconds.
+            nx: Only a key without a time to live (from 7.0, as the other conditions).
+            xx: Only a key that has one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            Whether the time was set; False where there is no such key.
+
+        Raises:
+            UsageError: More than one of the conditions.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/expire
+        """
+        command = _keys.expire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def expireat(
+        self,
+        key: Key,
+        when: Instant,
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> bool:
+        """EXPIREAT: say when a key shall go.
+
+        Args:
+            key: The key.
+            when: Seconds since the epoch or an aware datetime; the past deletes the key. A fraction of a second goes
+                out as PEXPIREAT.
+            nx: Only a key without a time to live (from 7.0, as the other conditions).
+            xx: Only a key that has one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            Whether the time was set; False where there is no such key.
+
+        Raises:
+            UsageError: More than one of the conditions.
+
+        Since: 1.2.0. Cost: O(1). Source: redis.io/commands/expireat
+        """
+        command = _keys.expireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def expiretime(self, key: Key) -> int:
+        """EXPIRETIME: read when a key will go.
+
+        Args:
+            key: The key.
+
+        Returns:
+            Seconds since the epoch, -1 (no time to live) or -2 (no such key).
+
+        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/expiretime
+        """
+        return self._execute(_keys._EXPIRETIME, (b"EXPIRETIME", key))
+
+    def keys(self, pattern: Arg = "*") -> list[T]:
+        """KEYS: read the names of all keys that match; it holds the server up, `scan` does not.
+
+        Args:
+            pattern: What the names must look like.
+
+        Since: 1.0.0. Cost: O(all keys). Source: redis.io/commands/keys
+        """
+        return self._execute(_keys._KEYS, (b"KEYS", pattern))
+
+    def migrate(
+        self,
+        host: str,
+        port: int,
+        keys: Key | Iterable[Key],
+        destination_db: int = 0,
+        timeout: Seconds = 1,
+        *,
+        copy: bool = False,
+        replace: bool = False,
+        username: str | None = None,
+        password: str | None = None,
+    ) -> bool:
+        """MIGRATE: move keys to another server.
+
+        Args:
+            host: The other server.
+            port: Its port.
+            keys: One key, or several.
+            destination_db: The database over there.
+            timeout: How long the servers' talk may stand still, in seconds.
+            copy: Keep the keys here too.
+            replace: Overwrite keys over there.
+            username: The user over there; needs `password`.
+            password: The password over there.
+
+        Returns:
+            Whether anything was moved: False where none of the keys exists.
+
+        Raises:
+            UsageError: No key, or a user without a password.
+
+        Since: 2.6.0. Cost: O(elements of the values), and the network's. Source: redis.io/commands/migrate
+        """
+        command = _keys.migrate(
+            host, port, keys, destination_db, timeout, copy=copy, replace=replace, username=username, password=password
+        )
+        return self._execute(command.spec, command.words)
+
+    def move(self, key: Key, db: int) -> bool:
+        """MOVE: move a key to another database.
+
+        Args:
+            key: The key.
+            db: The other database.
+
+        Returns:
+            Whether it was moved: False where there is no such key here, or one there.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/move
+        """
+        return self._execute(_keys._MOVE, (b"MOVE", key, db))
+
+    def object_encoding(self, key: Key) -> str | None:
+        """OBJECT ENCODING: read how the server stores a value.
+
+        Args:
+            key: The key.
+
+        Returns:
+            A name such as "listpack"; None where there is no such key.
+
+        Since: 2.2.3. Cost: O(1). Source: redis.io/commands/object-encoding
+        """
+        return self._execute(_keys._OBJECT_ENCODING, (b"OBJECT", b"ENCODING", key))
+
+    def object_freq(self, key: Key) -> int | None:
+        """OBJECT FREQ: read how often a key is used, on a logarithmic scale; only with an LFU eviction policy.
+
+        Args:
+            key: The key.
+
+        Returns:
+            The counter; None where there is no such key.
+
+        Since: 4.0.0. Cost: O(1). Source: redis.io/commands/object-freq
+        """
+        return self._execute(_keys._OBJECT_FREQ, (b"OBJECT", b"FREQ", key))
+
+    def object_help(self) -> list[str]:
+        """OBJECT HELP: read the server's help on OBJECT, line by line.
+
+        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/object-help
+        """
+        return self._execute(_keys._OBJECT_HELP, (b"OBJECT", b"HELP"))
+
+    def object_idletime(self, key: Key) -> int | None:
+        """OBJECT IDLETIME: read for how many seconds nobody has used a key; not with an LFU eviction policy.
+
+        Args:
+            key: The key.
+
+        Returns:
+            Seconds; None where there is no such key.
+
+        Since: 2.2.3. Cost: O(1). Source: redis.io/commands/object-idletime
+        """
+        return self._execute(_keys._OBJECT_IDLETIME, (b"OBJECT", b"IDLETIME", key))
+
+    def object_refcount(self, key: Key) -> int | None:
+        """OBJECT REFCOUNT: read how many references the server holds to a value.
+
+        Args:
+            key: The key.
+
+        Returns:
+            The count; None where there is no such key.
+
+        Since: 2.2.3. Cost: O(1). Source: redis.io/commands/object-refcount
+        """
+        return self._execute(_keys._OBJECT_REFCOUNT, (b"OBJECT", b"REFCOUNT", key))
+
+    def persist(self, key: Key) -> bool:
+        """PERSIST: take a key's time to live away.
+
+        Args:
+            key: The key.
+
+        Returns:
+            Whether it had one.
+
+        Since: 2.2.0. Cost: O(1). Source: redis.io/commands/persist
+        """
+        return self._execute(_keys._PERSIST, (b"PERSIST", key))
+
+    def pexpire(
+        self,
+        key: Key,
+        time: Milliseconds,
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> bool:
+        """PEXPIRE: give a key a time to live in milliseconds.
+
+        Args:
+            key: The key.
+            time: Time to live in milliseconds; 0 and less delete the key.
+            nx: Only a key without a time to live (from 7.0, as the other conditions).
+            xx: Only a key that has one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            Whether the time was set; False where there is no such key.
+
+        Raises:
+            UsageError: More than one of the conditions.
+
+        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpire
+        """
+        command = _keys.pexpire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def pexpireat(
+        self,
+        key: Key,
+        when: InstantMs,
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> bool:
+        """PEXPIREAT: say when a key shall go, in milliseconds since the epoch.
+
+        Args:
+            key: The key.
+            when: Milliseconds since the epoch, or an aware datetime; the past deletes the key.
+            nx: Only a key without a time to live (from 7.0, as the other conditions).
+            xx: Only a key that has one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            Whether the time was set; False where there is no such key.
+
+        Raises:
+            UsageError: More than one of the conditions.
+
+        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpireat
+        """
+        command = _keys.pexpireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def pexpiretime(self, key: Key) -> int:
+        """PEXPIRETIME: read when a key will go, in milliseconds since the epoch.
+
+        Args:
+            key: The key.
+
+        Returns:
+            Milliseconds since the epoch, -1 (no time to live) or -2 (no such key).
+
+        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/pexpiretime
+        """
+        return self._execute(_keys._PEXPIRETIME, (b"PEXPIRETIME", key))
+
+    def pttl(self, key: Key) -> int:
+        """PTTL: read a key's time to live in milliseconds.
+
+        Args:
+            key: The key.
+
+        Returns:
+            Milliseconds, -1 (no time to live) or -2 (no such key).
+
+        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pttl
+        """
+        return self._execute(_keys._PTTL, (b"PTTL", key))
+
+    def randomkey(self) -> T | None:
+        """RANDOMKEY: choose a key by chance; None where the database is empty.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/randomkey
+        """
+        return self._execute(_keys._RANDOMKEY, (b"RANDOMKEY",))
+
+    def rename(self, source: Key, destination: Key) -> bool:
+        """RENAME: give a key another name; a key of that name is overwritten.
+
+        Args:
+            source: The key.
+            destination: Its new name.
+
+        Returns:
+            True.
+
+        Raises:
+            ServerError: There is no such key.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/rename
+        """
+        return self._execute(_keys._RENAME, (b"RENAME", source, destination))
+
+    def renamenx(self, source: Key, destination: Key) -> bool:
+        """RENAMENX: give a key another name only if no key has it.
+
+        Args:
+            source: The key.
+            destination: Its new name.
+
+        Returns:
+            Whether it was renamed.
+
+        Raises:
+            ServerError: There is no such key.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/renamenx
+        """
+        return self._execute(_keys._RENAMENX, (b"RENAMENX", source, destination))
+
+    def restore(
+        self,
+        key: Key,
+        ttl: Milliseconds,
+        value: bytes,
+        *,
+        replace: bool = False,
+        absttl: bool = False,
+        idletime: int | None = None,
+        freq: int | None = None,
+    ) -> bool:
+        """RESTORE: make a key from what `dump` gave.
+
+        Args:
+            key: The key to make.
+            ttl: Time to live in milliseconds; 0 is none.
+            value: What `dump` returned.
+            replace: Overwrite a key of that name.
+            absttl: Read `ttl` as milliseconds since the epoch.
+            idletime: For how many seconds the key shall count as unused.
+            freq: The counter of its use, for LFU eviction.
+
+        Returns:
+            True.
+
+        Raises:
+            BusyKeyError: The key exists, and `replace` was not given.
+            ServerError: The value is damaged, or of another version.
+
+        Since: 2.6.0. Cost: O(elements of the value). Source: redis.io/commands/restore
+        """
+        command = _keys.restore(key, ttl, value, replace=replace, absttl=absttl, idletime=idletime, freq=freq)
+        return self._execute(command.spec, command.words)
+
+    def scan(
+        self,
+        cursor: int = 0,
+        match: Arg | None = None,
+        count: int | None = None,
+        type: str | None = None,
+    ) -> ScanPage[list[T]]:
+        """SCAN: walk through all keys, a page a call.
+
+        A key that stays from beginning to end is given at least once, another one perhaps.
+
+        Args:
+            cursor: 0 to begin, then the cursor of the page before.
+            match: A pattern for the names.
+            count: About how many keys to look at; 10 when not given.
+            type: Only keys of this kind, named as by `type` (from 6.0).
+
+        Returns:
+            The next cursor, 0 at the end, and the keys; a page may be empty before the end.
+
+        Since: 2.8.0. Cost: O(count) a call. Source: redis.io/commands/scan
+        """
+        command = _keys.scan(cursor, match, count, type)
+        return self._execute(command.spec, command.words)
+
+    @overload
+    def sort(
+        self,
+        key: Key,
+        *,
+        by: Arg | None = None,
+        offset: int | None = None,
+        num: int | None = None,
+        get: None = None,
+        desc: bool = False,
+        alpha: bool = False,
+        store: None = None,
+    ) -> list[T]: ...
+    @overload
+    def sort(
+        self,
+        key: Key,
+        *,
+        by: Arg | None = None,
+        offset: int | None = None,
+        num: int | None = None,
+        get: Arg | Iterable[Arg],
+        desc: bool = False,
+        alpha: bool = False,
+        store: None = None,
+    ) -> list[T | None]: ...
+    @overload
+    def sort(
+        self,
+        key: Key,
+        *,
+        by: Arg | None = None,
+        offset: int | None = None,
+        num: int | None = None,
+        get: Arg | Iterable[Arg] | None = None,
+        desc: bool = False,
+        alpha: bool = False,
+        store: Key,
+    ) -> int: ...
+    @overload
+    def sort(
+        self,
+        key: Key,
+        *,
+        by: Arg | None = None,
+        offset: int | None = None,
+        num: int | None = None,
+        get: Arg | Iterable[Arg] | None = None,
+        desc: bool = False,
+        alpha: bool = False,
+        store: Key | None,
+    ) -> list[T] | list[T | None] | int: ...
+    def sort(
+        self,
+        key: Key,
+        *,
+        by: Arg | None = None,
+        offset: int | None = None,
+        num: int | None = None,
+        get: Arg | Iterable[Arg] | None = None,
+        desc: bool = False,
+        alpha: bool = False,
+        store: Key | None = None,
+    ) -> Any:
+        """SORT: read the items of a list, set or sorted set in order, or keep them under another key.
+
+        Args:
+            key: The key to read.
+            by: A pattern: sort by the keys that it makes, `*` standing for the item; one without `*` does not sort.
+            offset: How many items to leave out; needs `num`.
+            num: How many items to take.
+            get: A pattern, or several: give the values of the keys that they make; "#" is the item itself.
+            desc: From high to low.
+            alpha: Sort as text, not as numbers.
+            store: Keep the outcome as a list under this key.
+
+        Returns:
+            The items; with `get` one value for each pattern and item, None where there is no such key; with `store`
+            their number.
+
+        Raises:
+            UsageError: `offset` without `num`, or the reverse.
+
+        Since: 1.0.0. Cost: O(n + m log m), n items of which m are given. Source: redis.io/commands/sort
+        """
+        command = _keys.sort(key, by=by, offset=offset, num=num, get=get, desc=desc, alpha=alpha, store=store)
+        return self._execute(command.spec, command.words)
+
+    @overload
+    def sort_ro(
+        self,
+        key: Key,
+        *,
+        by: Arg | None = None,
+        offset: int | None = None,
+        num: int | None = None,
+        get: None = None,
+        desc: bool = False,
+        alpha: bool = False,
+    ) -> list[T]: ...
+    @overload
+    def sort_ro(
+        self,
+        key: Key,
+        *,
+        by: Arg | None = None,
+        offset: int | None = None,
+        num: int | None = None,
+        get: Arg | Iterable[Arg],
+        desc: bool = False,
+        alpha: bool = False,
+    ) -> list[T | None]: ...
+    def sort_ro(
+        self,
+        key: Key,
+        *,
+        by: Arg | None = None,
+        offset: int | None = None,
+        num: int | None = None,
+        get: Arg | Iterable[Arg] | None = None,
+        desc: bool = False,
+        alpha: bool = False,
+    ) -> Any:
+        """SORT_RO: read the items of a list, set or sorted set in order; a replica may answer it.
+
+        Args:
+            key: The key to read.
+            by: A pattern: sort by the keys that it makes, `*` standing for the item; one without `*` does not sort.
+            offset: How many items to leave out; needs `num`.
+            num: How many items to take.
+            get: A pattern, or several: give the values of the keys that they make; "#" is the item itself.
+            desc: From high to low.
+            alpha: Sort as text, not as numbers.
+
+        Returns:
+            The items; with `get` one value for each pattern and item, None where there is no such key.
+
+        Raises:
+            UsageError: `offset` without `num`, or the reverse.
+
+        Since: 7.0.0. Cost: O(n + m log m), n items of which m are given. Source: redis.io/commands/sort_ro
+        """
+        return self._execute(
+            _keys._SORT_RO, tuple(_keys._sorting([b"SORT_RO", key], by, offset, num, get, desc, alpha))
+        )
+
+    def touch(self, *keys: Key) -> int:
+        """TOUCH: let keys count as just used.
+
+        Args:
+            *keys: The keys.
+
+        Returns:
+            How many of them exist.
+
+        Since: 3.2.1. Cost: O(keys). Source: redis.io/commands/touch
+        """
+        return self._execute(_keys._TOUCH, (b"TOUCH", *keys))
+
+    def ttl(self, key: Key) -> int:
+        """TTL: read a key's time to live.
+
+        Args:
+            key: The key.
+
+        Returns:
+            Seconds, rounded by the server; -1 (no time to live) or -2 (no such key).
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/ttl
+        """
+        return self._execute(_keys._TTL, (b"TTL", key))
+
+    def type(self, key: Key) -> str:
+        """TYPE: read what kind of value a key holds.
+
+        Args:
+            key: The key.
+
+        Returns:
+            "string", "list", "set", "zset", "hash", "stream", a module's name, or "none" where there is no such key.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/type
+        """
+        return self._execute(_keys._TYPE, (b"TYPE", key))
+
+    def unlink(self, *keys: Key) -> int:
+        """UNLINK: delete keys; the server frees large values afterwards, beside its work.
+
+        Args:
+            *keys: The keys.
+
+        Returns:
+            How many there were.
+
+        Since: 4.0.0. Cost: O(keys). Source: redis.io/commands/unlink
+        """
+        return self._execute(_keys._UNLINK, (b"UNLINK", *keys))
+
+    def wait(self, numreplicas: int, timeout: Seconds) -> int:
+        """WAIT: wait until replicas have received the writes that this connection sent before.
+
+        On a pooled client that means nothing: use `client.connection()`, or the end of a pipeline.
+
+        Args:
+            numreplicas: How many replicas to wait for.
+            timeout: How long to wait at most, in seconds; 0 is for ever.
+
+        Returns:
+            How many replicas have them, be it fewer than asked for.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/wait
+        """
+        command = _keys.wait(numreplicas, timeout)
+        return self._execute(command.spec, command.words)
+
+    def waitaof(self, numlocal: int, numreplicas: int, timeout: Seconds) -> tuple[int, int]:
+        """WAITAOF: wait until the writes that this connection sent before are on disk, here and on replicas.
+
+        On a pooled client that means nothing: use `client.connection()`, or the end of a pipeline.
+
+        Args:
+            numlocal: 1 to wait for this server, else 0.
+            numreplicas: How many replicas to wait for.
+            timeout: How long to wait at most, in seconds; 0 is for ever.
+
+        Returns:
+            How many of each have them on disk, be it fewer than asked for.
+
+        Since: 7.2.0. Cost: O(1). Source: redis.io/commands/waitaof
+        """
+        command = _keys.waitaof(numlocal, numreplicas, timeout)
+        return self._execute(command.spec, command.words)
+
+    # strings
 
     def append(self, key: Key, value: Arg) -> int:
         """APPEND: put bytes at the end of a value; a missing key counts as empty.
@@ -549,3 +1271,3193 @@ class Commands(Generic[T]):
         Since: 1.0.0. Cost: O(length of the part). Source: redis.io/commands/substr
         """
         return self._execute(_strings._SUBSTR, (b"SUBSTR", key, start, end))
+
+    # hashes
+
+    def hdel(self, key: Key, *fields: Arg) -> int:
+        """HDEL: delete fields; a hash without fields is no key any more.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+
+        Returns:
+            How many there were.
+
+        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hdel
+        """
+        return self._execute(_hashes._HDEL, (b"HDEL", key, *fields))
+
+    def hexists(self, key: Key, field: Arg) -> bool:
+        """HEXISTS: tell whether a hash has a field.
+
+        Args:
+            key: The key of a hash.
+            field: The field.
+
+        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/hexists
+        """
+        return self._execute(_hashes._HEXISTS, (b"HEXISTS", key, field))
+
+    def hexpire(
+        self,
+        key: Key,
+        seconds_to_live: Seconds,
+        *fields: Arg,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> list[int]:
+        """HEXPIRE: give fields a time to live.
+
+        Args:
+            key: The key of a hash.
+            seconds_to_live: Time to live; a fraction of a second goes out as HPEXPIRE.
+            *fields: The fields.
+            nx: Only fields without a time to live.
+            xx: Only fields that have one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
+
+        Raises:
+            UsageError: No field, or more than one of the conditions.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpire
+        """
+        command = _hashes.hexpire(key, seconds_to_live, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def hexpireat(
+        self,
+        key: Key,
+        when: Instant,
+        *fields: Arg,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> list[int]:
+        """HEXPIREAT: say when fields shall go.
+
+        Args:
+            key: The key of a hash.
+            when: Seconds since the epoch or an aware datetime; a fraction of a second goes out as HPEXPIREAT.
+            *fields: The fields.
+            nx: Only fields without a time to live.
+            xx: Only fields that have one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
+
+        Raises:
+            UsageError: No field, or more than one of the conditions.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpireat
+        """
+        command = _hashes.hexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def hexpiretime(self, key: Key, *fields: Arg) -> list[int]:
+        """HEXPIRETIME: read when fields will go.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+
+        Returns:
+            For each field seconds since the epoch, -1 (no time to live) or -2 (no such field).
+
+        Raises:
+            UsageError: No field.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpiretime
+        """
+        return self._execute(_hashes._HEXPIRETIME, (b"HEXPIRETIME", key, *_hashes._fields("HEXPIRETIME", fields)))
+
+    def hget(self, key: Key, field: Arg) -> T | None:
+        """HGET: read the value of a field.
+
+        Args:
+            key: The key of a hash.
+            field: The field.
+
+        Returns:
+            The value; None where there is no such field or key.
+
+        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/hget
+        """
+        return self._execute(_hashes._HGET, (b"HGET", key, field))
+
+    def hgetall(self, key: Key) -> dict[T, T]:
+        """HGETALL: read all fields and values.
+
+        Args:
+            key: The key of a hash.
+
+        Returns:
+            The values by field; empty where there is no such key.
+
+        Wire: A map on RESP3, a flat list on RESP2.
+
+        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hgetall
+        """
+        return self._execute(_hashes._HGETALL, (b"HGETALL", key))
+
+    def hgetdel(self, key: Key, *fields: Arg) -> list[T | None]:
+        """HGETDEL: read the values of fields and delete the fields.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+
+        Returns:
+            One value for each field; None where there was no such field.
+
+        Raises:
+            UsageError: No field.
+
+        Since: 8.0.0, Valkey 9.1.0. Cost: O(fields). Source: redis.io/commands/hgetdel
+        """
+        return self._execute(_hashes._HGETDEL, (b"HGETDEL", key, *_hashes._fields("HGETDEL", fields)))
+
+    def hgetex(
+        self,
+        key: Key,
+        *fields: Arg,
+        ex: Seconds | None = None,
+        px: Milliseconds | None = None,
+        exat: Instant | None = None,
+        pxat: InstantMs | None = None,
+        persist: bool = False,
+    ) -> list[T | None]:
+        """HGETEX: read the values of fields and set their time to live.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+            ex: Time to live; a fraction of a second goes out as PX.
+            px: Time to live in milliseconds.
+            exat: When the fields shall go; a fraction of a second goes out as PXAT.
+            pxat: When the fields shall go, in milliseconds since the epoch.
+            persist: Take their time to live away.
+
+        Returns:
+            One value for each field; None where there is no such field.
+
+        Raises:
+            UsageError: No field, or more than one of the options.
+
+        Since: 8.0.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hgetex
+        """
+        command = _hashes.hgetex(key, *fields, ex=ex, px=px, exat=exat, pxat=pxat, persist=persist)
+        return self._execute(command.spec, command.words)
+
+    def hincrby(self, key: Key, field: Arg, amount: int = 1) -> int:
+        """HINCRBY: add to the whole number in a field.
+
+        Args:
+            key: The key of a hash; made where it is missing.
+            field: The field; a missing one counts as 0.
+            amount: What to add.
+
+        Returns:
+            The number afterwards.
+
+        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/hincrby
+        """
+        return self._execute(_hashes._HINCRBY, (b"HINCRBY", key, field, amount))
+
+    def hincrbyfloat(self, key: Key, field: Arg, amount: float) -> float:
+        """HINCRBYFLOAT: add to the number in a field.
+
+        Args:
+            key: The key of a hash; made where it is missing.
+            field: The field; a missing one counts as 0.
+            amount: What to add.
+
+        Returns:
+            The number afterwards.
+
+        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/hincrbyfloat
+        """
+        return self._execute(_hashes._HINCRBYFLOAT, (b"HINCRBYFLOAT", key, field, amount))
+
+    def hkeys(self, key: Key) -> list[T]:
+        """HKEYS: read the names of all fields.
+
+        Args:
+            key: The key of a hash.
+
+        Returns:
+            The names; empty where there is no such key.
+
+        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hkeys
+        """
+        return self._execute(_hashes._HKEYS, (b"HKEYS", key))
+
+    def hlen(self, key: Key) -> int:
+        """HLEN: count the fields; 0 where there is no such key.
+
+        Args:
+            key: The key of a hash.
+
+        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/hlen
+        """
+        return self._execute(_hashes._HLEN, (b"HLEN", key))
+
+    def hmget(self, key: Key, *fields: Arg) -> list[T | None]:
+        """HMGET: read the values of several fields.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+
+        Returns:
+            One value for each field, in their order; None where there is no such field.
+
+        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hmget
+        """
+        return self._execute(_hashes._HMGET, (b"HMGET", key, *fields))
+
+    def hmset(self, key: Key, mapping: Items[Arg, Arg]) -> bool:
+        """HMSET: give several fields their values; `hset(key, mapping=...)` is its successor.
+
+        Args:
+            key: The key of a hash; made where it is missing.
+            mapping: The values by field.
+
+        Returns:
+            True.
+
+        Raises:
+            UsageError: The mapping is empty.
+
+        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hmset
+        """
+        command = _hashes.hmset(key, mapping)
+        return self._execute(command.spec, command.words)
+
+    def hpersist(self, key: Key, *fields: Arg) -> list[int]:
+        """HPERSIST: take the time to live of fields away.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+
+        Returns:
+            For each field 1 (taken away), -1 (it had none) or -2 (no such field).
+
+        Raises:
+            UsageError: No field.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpersist
+        """
+        return self._execute(_hashes._HPERSIST, (b"HPERSIST", key, *_hashes._fields("HPERSIST", fields)))
+
+    def hpexpire(
+        self,
+        key: Key,
+        milliseconds_to_live: Milliseconds,
+        *fields: Arg,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> list[int]:
+        """HPEXPIRE: give fields a time to live in milliseconds.
+
+        Args:
+            key: The key of a hash.
+            milliseconds_to_live: Time to live in milliseconds.
+            *fields: The fields.
+            nx: Only fields without a time to live.
+            xx: Only fields that have one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
+
+        Raises:
+            UsageError: No field, or more than one of the conditions.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpire
+        """
+        command = _hashes.hpexpire(key, milliseconds_to_live, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def hpexpireat(
+        self,
+        key: Key,
+        when: InstantMs,
+        *fields: Arg,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> list[int]:
+        """HPEXPIREAT: say when fields shall go, in milliseconds since the epoch.
+
+        Args:
+            key: The key of a hash.
+            when: Milliseconds since the epoch, or an aware datetime.
+            *fields: The fields.
+            nx: Only fields without a time to live.
+            xx: Only fields that have one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
+
+        Raises:
+            UsageError: No field, or more than one of the conditions.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpireat
+        """
+        command = _hashes.hpexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def hpexpiretime(self, key: Key, *fields: Arg) -> list[int]:
+        """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+
+        Returns:
+            For each field milliseconds since the epoch, -1 (no time to live) or -2 (no such field).
+
+        Raises:
+            UsageError: No field.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpiretime
+        """
+        return self._execute(_hashes._HPEXPIRETIME, (b"HPEXPIRETIME", key, *_hashes._fields("HPEXPIRETIME", fields)))
+
+    def hpttl(self, key: Key, *fields: Arg) -> list[int]:
+        """HPTTL: read the time to live of fields in milliseconds.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+
+        Returns:
+            For each field milliseconds, -1 (no time to live) or -2 (no such field).
+
+        Raises:
+            UsageError: No field.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpttl
+        """
+        return self._execute(_hashes._HPTTL, (b"HPTTL", key, *_hashes._fields("HPTTL", fields)))
+
+    @overload
+    def hrandfield(self, key: Key, count: None = None) -> T | None: ...
+    @overload
+    def hrandfield(self, key: Key, count: int, withvalues: Literal[False] = False) -> list[T]: ...
+    @overload
+    def hrandfield(self, key: Key, count: int, withvalues: Literal[True]) -> list[tuple[T, T]]: ...
+    @overload
+    def hrandfield(self, key: Key, count: int, withvalues: bool) -> list[T] | list[tuple[T, T]]: ...
+    @overload
+    def hrandfield(
+        self,
+        key: Key,
+        count: int | None,
+        withvalues: bool = False,
+    ) -> T | list[T] | list[tuple[T, T]] | None: ...
+    def hrandfield(self, key: Key, count: int | None = None, withvalues: bool = False) -> Any:
+        """HRANDFIELD: choose fields by chance.
+
+        Args:
+            key: The key of a hash.
+            count: How many, each once; a negative number allows repetitions. None asks for one field as such.
+            withvalues: Return their values too.
+
+        Returns:
+            Without `count` a field, None where there is no such key; with it a list, with `withvalues` of
+            `(field, value)`.
+
+        Raises:
+            UsageError: `withvalues` without `count`.
+
+        Wire: With values, a list of pairs on RESP3, a flat list on RESP2.
+
+        Since: 6.2.0. Cost: O(count). Source: redis.io/commands/hrandfield
+        """
+        command = _hashes.hrandfield(key, count, withvalues)
+        return self._execute(command.spec, command.words)
+
+    @overload
+    def hscan(
+        self,
+        key: Key,
+        cursor: int = 0,
+        match: Arg | None = None,
+        count: int | None = None,
+        *,
+        no_values: Literal[False] = False,
+    ) -> ScanPage[dict[T, T]]: ...
+    @overload
+    def hscan(
+        self,
+        key: Key,
+        cursor: int = 0,
+        match: Arg | None = None,
+        count: int | None = None,
+        *,
+        no_values: Literal[True],
+    ) -> ScanPage[list[T]]: ...
+    @overload
+    def hscan(
+        self,
+        key: Key,
+        cursor: int = 0,
+        match: Arg | None = None,
+        count: int | None = None,
+        *,
+        no_values: bool,
+    ) -> ScanPage[dict[T, T]] | ScanPage[list[T]]: ...
+    def hscan(
+        self,
+        key: Key,
+        cursor: int = 0,
+        match: Arg | None = None,
+        count: int | None = None,
+        *,
+        no_values: bool = False,
+    ) -> Any:
+        """HSCAN: walk through the fields, a page a call.
+
+        A field that stays from beginning to end is given at least once, another one perhaps.
+
+        Args:
+            key: The key of a hash.
+            cursor: 0 to begin, then the cursor of the page before.
+            match: A pattern for the names of the fields.
+            count: About how many fields to look at; 10 when not given.
+            no_values: Return names alone (from 7.4).
+
+        Returns:
+            The next cursor, 0 at the end, and the values by field; with `no_values` a list of names.
+
+        Since: 2.8.0. Cost: O(count) a call. Source: redis.io/commands/hscan
+        """
+        command = _hashes.hscan(key, cursor, match, count, no_values=no_values)
+        return self._execute(command.spec, command.words)
+
+    def hset(
+        self,
+        key: Key,
+        field: Arg | None = None,
+        value: Arg | None = None,
+        mapping: Items[Arg, Arg] | None = None,
+    ) -> int:
+        """HSET: give fields their values.
+
+        Args:
+            key: The key of a hash; made where it is missing.
+            field: One field.
+            value: Its value.
+            mapping: Values by field, instead of one field or after it.
+
+        Returns:
+            How many of the fields are new.
+
+        Raises:
+            UsageError: Field and value not together, neither they nor a mapping, or an empty one.
+
+        Since: 2.0.0 (several fields 4.0.0). Cost: O(fields). Source: redis.io/commands/hset
+        """
+        if mapping is None and field is not None and value is not None:
+            return self._execute(_hashes._HSET, (b"HSET", key, field, value))
+        command = _hashes.hset(key, field, value, mapping)
+        return self._execute(command.spec, command.words)
+
+    def hsetex(
+        self,
+        key: Key,
+        mapping: Items[Arg, Arg],
+        *,
+        ex: Seconds | None = None,
+        px: Milliseconds | None = None,
+        exat: Instant | None = None,
+        pxat: InstantMs | None = None,
+        keepttl: bool = False,
+        fnx: bool = False,
+        fxx: bool = False,
+        nx: bool = False,
+        xx: bool = False,
+    ) -> bool:
+        """HSETEX: give fields their values and a time to live.
+
+        Args:
+            key: The key of a hash.
+            mapping: The values by field.
+            ex: Time to live; a fraction of a second goes out as PX.
+            px: Time to live in milliseconds.
+            exat: When the fields shall go; a fraction of a second goes out as PXAT.
+            pxat: When the fields shall go, in milliseconds since the epoch.
+            keepttl: Keep the time to live that each field has.
+            fnx: Only where none of the fields exists.
+            fxx: Only where all of them exist.
+            nx: Only where there is no such key (Valkey).
+            xx: Only where there is one (Valkey).
+
+        Returns:
+            Whether the fields were set, all or none.
+
+        Raises:
+            UsageError: The mapping is empty, or two options exclude each other.
+
+        Since: 8.0.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hsetex
+        """
+        command = _hashes.hsetex(
+            key, mapping, ex=ex, px=px, exat=exat, pxat=pxat, keepttl=keepttl, fnx=fnx, fxx=fxx, nx=nx, xx=xx
+        )
+        return self._execute(command.spec, command.words)
+
+    def hsetnx(self, key: Key, field: Arg, value: Arg) -> bool:
+        """HSETNX: give a field a value only if it has none.
+
+        Args:
+            key: The key of a hash; made where it is missing.
+            field: The field.
+            value: The value.
+
+        Returns:
+            Whether the value was set.
+
+        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/hsetnx
+        """
+        return self._execute(_hashes._HSETNX, (b"HSETNX", key, field, value))
+
+    def hstrlen(self, key: Key, field: Arg) -> int:
+        """HSTRLEN: read the length of a field's value in bytes; 0 where there is no such field.
+
+        Args:
+            key: The key of a hash.
+            field: The field.
+
+        Since: 3.2.0. Cost: O(1). Source: redis.io/commands/hstrlen
+        """
+        return self._execute(_hashes._HSTRLEN, (b"HSTRLEN", key, field))
+
+    def httl(self, key: Key, *fields: Arg) -> list[int]:
+        """HTTL: read the time to live of fields.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+
+        Returns:
+            For each field seconds, -1 (no time to live) or -2 (no such field).
+
+        Raises:
+            UsageError: No field.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/httl
+        """
+        return self._execute(_hashes._HTTL, (b"HTTL", key, *_hashes._fields("HTTL", fields)))
+
+    def hvals(self, key: Key) -> list[T]:
+        """HVALS: read the values of all fields.
+
+        Args:
+            key: The key of a hash.
+
+        Returns:
+            The values; empty where there is no such key.
+
+        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hvals
+        """
+        return self._execute(_hashes._HVALS, (b"HVALS", key))
+
+    # lists
+
+    def blmove(
+        self,
+        source: Key,
+        destination: Key,
+        timeout: Seconds = 0,
+        src: Side = "LEFT",
+        dest: Side = "RIGHT",
+    ) -> T | None:
+        """BLMOVE: take an item from one list, put it into another, and wait for one to come if there is none.
+
+        Args:
+            source: The list to take from.
+            destination: The list to put into; it may be the same one.
+            timeout: How long to wait at most; 0 waits for ever.
+            src: The end of `source` to take from.
+            dest: The end of `destination` to put to.
+
+        Returns:
+            The item, or None when the time was up.
+
+        Since: 6.2. Cost: O(1). Source: redis.io/commands/blmove
+        """
+        command = _lists.blmove(source, destination, timeout, src, dest)
+        return self._execute(command.spec, command.words)
+
+    def blmpop(
+        self,
+        keys: Key | Iterable[Key],
+        direction: Side,
+        timeout: Seconds = 0,
+        count: int | None = None,
+    ) -> PoppedItems[T] | None:
+        """BLMPOP: pop items from the first of several lists that has any, and wait for some to come.
+
+        Args:
+            keys: The lists, looked at in this order.
+            direction: The end to pop from.
+            timeout: How long to wait at most; 0 waits for ever.
+            count: How many items to pop at most, all from one list; one by default.
+
+        Returns:
+            The list's key and the items in the order of popping, or None when the time was up.
+
+        Since: 7.0. Cost: O(keys + items). Source: redis.io/commands/blmpop
+        """
+        command = _lists.blmpop(keys, direction, timeout, count)
+        return self._execute(command.spec, command.words)
+
+    def blpop(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Popped[T] | None:
+        """BLPOP: pop the first item of the first of several lists that has any, and wait for one to come.
+
+        Args:
+            keys: The lists, looked at in this order.
+            timeout: How long to wait at most; 0 waits for ever.
+
+        Returns:
+            `(key, value)`, or None when the time was up.
+
+        Since: 2.0; fractions of a second from 6.0. Cost: O(keys). Source: redis.io/commands/blpop
+        """
+        command = _lists.blpop(keys, timeout)
+        return self._execute(command.spec, command.words)
+
+    def brpop(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Popped[T] | None:
+        """BRPOP: pop the last item of the first of several lists that has any, and wait for one to come.
+
+        Args:
+            keys: The lists, looked at in this order.
+            timeout: How long to wait at most; 0 waits for ever.
+
+        Returns:
+            `(key, value)`, or None when the time was up.
+
+        Since: 2.0; fractions of a second from 6.0. Cost: O(keys). Source: redis.io/commands/brpop
+        """
+        command = _lists.brpop(keys, timeout)
+        return self._execute(command.spec, command.words)
+
+    def brpoplpush(self, source: Key, destination: Key, timeout: Seconds = 0) -> T | None:
+        """BRPOPLPUSH: move the last item of one list to the head of another, and wait for one to come.
+
+        Redis calls it deprecated: `blmove(source, destination, timeout, "RIGHT", "LEFT")` does the same.
+
+        Args:
+            source: The list to take from.
+            destination: The list to put into.
+            timeout: How long to wait at most; 0 waits for ever.
+
+        Returns:
+            The item, or None when the time was up.
+
+        Since: 2.2. Cost: O(1). Source: redis.io/commands/brpoplpush
+        """
+        command = _lists.brpoplpush(source, destination, timeout)
+        return self._execute(command.spec, command.words)
+
+    def lindex(self, key: Key, index: int) -> T | None:
+        """LINDEX: get the item at a position; negative ones count from the end.
+
+        Returns:
+            The item, or None when the list is shorter.
+
+        Since: 1.0. Cost: O(distance from the nearer end). Source: redis.io/commands/lindex
+        """
+        return self._execute(_lists._LINDEX, (b"LINDEX", key, index))
+
+    def linsert(self, key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg, value: Arg) -> int:
+        """LINSERT: put an item before or after the first one that equals `pivot`.
+
+        Returns:
+            The new length; -1 when there is no such item, 0 when there is no list.
+
+        Since: 2.2. Cost: O(distance of the pivot from the head). Source: redis.io/commands/linsert
+        """
+        return self._execute(_lists._LINSERT, (b"LINSERT", key, where, pivot, value))
+
+    def llen(self, key: Key) -> int:
+        """LLEN: count the items; 0 when there is no list.
+
+        Since: 1.0. Cost: O(1). Source: redis.io/commands/llen
+        """
+        return self._execute(_lists._LLEN, (b"LLEN", key))
+
+    def lmove(self, source: Key, destination: Key, src: Side = "LEFT", dest: Side = "RIGHT") -> T | None:
+        """LMOVE: take an item from one list and put it into another.
+
+        Args:
+            source: The list to take from.
+            destination: The list to put into; it may be the same one.
+            src: The end of `source` to take from.
+            dest: The end of `destination` to put to.
+
+        Returns:
+            The item, or None when `source` was empty.
+
+        Since: 6.2. Cost: O(1). Source: redis.io/commands/lmove
+        """
+        return self._execute(_lists._LMOVE, (b"LMOVE", source, destination, src, dest))
+
+    def lmpop(self, keys: Key | Iterable[Key], direction: Side, count: int | None = None) -> PoppedItems[T] | None:
+        """LMPOP: pop items from the first of several lists that has any.
+
+        Args:
+            keys: The lists, looked at in this order.
+            direction: The end to pop from.
+            count: How many items to pop at most, all from one list; one by default.
+
+        Returns:
+            The list's key and the items in the order of popping, or None when all lists were empty.
+
+        Since: 7.0. Cost: O(keys + items). Source: redis.io/commands/lmpop
+        """
+        command = _lists.lmpop(keys, direction, count)
+        return self._execute(command.spec, command.words)
+
+    @overload
+    def lpop(self, key: Key, count: None = None) -> T | None: ...
+    @overload
+    def lpop(self, key: Key, count: int) -> list[T] | None: ...
+    def lpop(self, key: Key, count: int | None = None) -> Any:
+        """LPOP: pop from the head of a list.
+
+        Args:
+            key: The list.
+            count: How many items to pop at most; without it one, given bare.
+
+        Returns:
+            The item, or with `count` the items in the order of popping; None when there is no list.
+
+        Since: 1.0; `count` from 6.2. Cost: O(items). Source: redis.io/commands/lpop
+        """
+        return self._execute(_lists._LPOP, (b"LPOP", key) if count is None else (b"LPOP", key, count))
+
+    @overload
+    def lpos(
+        self,
+        key: Key,
+        value: Arg,
+        rank: int | None = None,
+        count: None = None,
+        maxlen: int | None = None,
+    ) -> int | None: ...
+    @overload
+    def lpos(
+        self,
+        key: Key,
+        value: Arg,
+        rank: int | None = None,
+        *,
+        count: int,
+        maxlen: int | None = None,
+    ) -> list[int]: ...
+    @overload
+    def lpos(self, key: Key, value: Arg, rank: int | None, count: int, maxlen: int | None = None) -> list[int]: ...
+    def lpos(
+        self,
+        key: Key,
+        value: Arg,
+        rank: int | None = None,
+        count: int | None = None,
+        maxlen: int | None = None,
+    ) -> Any:
+        """LPOS: find the positions of an item.
+
+        Args:
+            key: The list.
+            value: The item to look for.
+            rank: Which match is the first to count: 1 the first, -1 the last, searched from the end.
+            count: How many positions to give at most, 0 for all; without it one, given bare.
+            maxlen: How many items to compare at most; 0 for all.
+
+        Returns:
+            The position, None when there is none; with `count` the list of positions, empty when there is none.
+
+        Since: 6.0.6. Cost: O(length). Source: redis.io/commands/lpos
+        """
+        command = _lists.lpos(key, value, rank, count, maxlen)
+        return self._execute(command.spec, command.words)
+
+    def lpush(self, key: Key, *values: Arg) -> int:
+        """LPUSH: put items at the head, one after the other, so that the last one given ends up first.
+
+        Returns:
+            The new length.
+
+        Since: 1.0. Cost: O(values). Source: redis.io/commands/lpush
+        """
+        return self._execute(_lists._LPUSH, (b"LPUSH", key, *values))
+
+    def lpushx(self, key: Key, *values: Arg) -> int:
+        """LPUSHX: put items at the head, only if the list exists.
+
+        Returns:
+            The new length; 0 when there is no list.
+
+        Since: 2.2. Cost: O(values). Source: redis.io/commands/lpushx
+        """
+        return self._execute(_lists._LPUSHX, (b"LPUSHX", key, *values))
+
+    def lrange(self, key: Key, start: int, end: int) -> list[T]:
+        """LRANGE: get the items from `start` to `end`, both included; negative positions count from the end.
+
+        Since: 1.0. Cost: O(start + items). Source: redis.io/commands/lrange
+        """
+        return self._execute(_lists._LRANGE, (b"LRANGE", key, start, end))
+
+    def lrem(self, key: Key, count: int, value: Arg) -> int:
+        """LREM: remove items that equal `value`.
+
+        Args:
+            key: The list.
+            count: How many to remove at most: from the head when positive, from the tail when negative, all when 0.
+            value: The item.
+
+        Returns:
+            How many were removed.
+
+        Since: 1.0. Cost: O(length). Source: redis.io/commands/lrem
+        """
+        return self._execute(_lists._LREM, (b"LREM", key, count, value))
+
+    def lset(self, key: Key, index: int, value: Arg) -> bool:
+        """LSET: replace the item at a position; negative ones count from the end.
+
+        Raises:
+            ServerError: There is no list, or it is shorter.
+
+        Since: 1.0. Cost: O(distance from the nearer end). Source: redis.io/commands/lset
+        """
+        return self._execute(_lists._LSET, (b"LSET", key, index, value))
+
+    def ltrim(self, key: Key, start: int, end: int) -> bool:
+        """LTRIM: keep the items from `start` to `end`, both included, and drop the others.
+
+        Since: 1.0. Cost: O(dropped items). Source: redis.io/commands/ltrim
+        """
+        return self._execute(_lists._LTRIM, (b"LTRIM", key, start, end))
+
+    @overload
+    def rpop(self, key: Key, count: None = None) -> T | None: ...
+    @overload
+    def rpop(self, key: Key, count: int) -> list[T] | None: ...
+    def rpop(self, key: Key, count: int | None = None) -> Any:
+        """RPOP: pop from the tail of a list.
+
+        Args:
+            key: The list.
+            count: How many items to pop at most; without it one, given bare.
+
+        Returns:
+            The item, or with `count` the items in the order of popping; None when there is no list.
+
+        Since: 1.0; `count` from 6.2. Cost: O(items). Source: redis.io/commands/rpop
+        """
+        return self._execute(_lists._RPOP, (b"RPOP", key) if count is None else (b"RPOP", key, count))
+
+    def rpoplpush(self, source: Key, destination: Key) -> T | None:
+        """RPOPLPUSH: move the last item of one list to the head of another.
+
+        Redis calls it deprecated: `lmove(source, destination, "RIGHT", "LEFT")` does the same.
+
+        Returns:
+            The item, or None when `source` was empty.
+
+        Since: 1.2. Cost: O(1). Source: redis.io/commands/rpoplpush
+        """
+        return self._execute(_lists._RPOPLPUSH, (b"RPOPLPUSH", source, destination))
+
+    def rpush(self, key: Key, *values: Arg) -> int:
+        """RPUSH: put items at the tail, in the order given.
+
+        Returns:
+            The new length.
+
+        Since: 1.0. Cost: O(values). Source: redis.io/commands/rpush
+        """
+        return self._execute(_lists._RPUSH, (b"RPUSH", key, *values))
+
+    def rpushx(self, key: Key, *values: Arg) -> int:
+        """RPUSHX: put items at the tail, only if the list exists.
+
+        Returns:
+            The new length; 0 when there is no list.
+
+        Since: 2.2. Cost: O(values). Source: redis.io/commands/rpushx
+        """
+        return self._execute(_lists._RPUSHX, (b"RPUSHX", key, *values))
+
+    # sets
+
+    def sadd(self, key: Key, *members: Arg) -> int:
+        """SADD: put members into a set.
+
+        Returns:
+            How many were not in it before.
+
+        Since: 1.0. Cost: O(members). Source: redis.io/commands/sadd
+        """
+        return self._execute(_sets._SADD, (b"SADD", key, *members))
+
+    def scard(self, key: Key) -> int:
+        """SCARD: count the members; 0 when there is no set.
+
+        Since: 1.0. Cost: O(1). Source: redis.io/commands/scard
+        """
+        return self._execute(_sets._SCARD, (b"SCARD", key))
+
+    def sdiff(self, *keys: Key) -> builtins.set[T]:
+        """SDIFF: get the members of the first set that are in none of the others.
+
+        Wire: an array on RESP2, a set on RESP3.
+
+        Since: 1.0. Cost: O(members of all sets). Source: redis.io/commands/sdiff
+        """
+        return self._execute(_sets._SDIFF, (b"SDIFF", *keys))
+
+    def sdiffstore(self, dest: Key, *keys: Key) -> int:
+        """SDIFFSTORE: store what SDIFF would give, in place of what was in `dest`.
+
+        Returns:
+            How many members the result has.
+
+        Since: 1.0. Cost: O(members of all sets). Source: redis.io/commands/sdiffstore
+        """
+        return self._execute(_sets._SDIFFSTORE, (b"SDIFFSTORE", dest, *keys))
+
+    def sinter(self, *keys: Key) -> builtins.set[T]:
+        """SINTER: get the members that are in all of the sets.
+
+        Wire: an array on RESP2, a set on RESP3.
+
+        Since: 1.0. Cost: O(members of the smallest set * sets). Source: redis.io/commands/sinter
+        """
+        return self._execute(_sets._SINTER, (b"SINTER", *keys))
+
+    def sintercard(self, keys: Key | Iterable[Key], limit: int | None = None) -> int:
+        """SINTERCARD: count the members that are in all of the sets.
+
+        Args:
+            keys: The sets.
+            limit: Where to stop counting; 0, as without it, counts all.
+
+        Since: 7.0. Cost: O(members of the smallest set * sets). Source: redis.io/commands/sintercard
+        """
+        command = _sets.sintercard(keys, limit)
+        return self._execute(command.spec, command.words)
+
+    def sinterstore(self, dest: Key, *keys: Key) -> int:
+        """SINTERSTORE: store the members that are in all of the sets, in place of what was in `dest`.
+
+        Returns:
+            How many members the result has.
+
+        Since: 1.0. Cost: O(members of the smallest set * sets). Source: redis.io/commands/sinterstore
+        """
+        return self._execute(_sets._SINTERSTORE, (b"SINTERSTORE", dest, *keys))
+
+    def sismember(self, key: Key, member: Arg) -> bool:
+        """SISMEMBER: tell whether a member is in a set.
+
+        Since: 1.0. Cost: O(1). Source: redis.io/commands/sismember
+        """
+        return self._execute(_sets._SISMEMBER, (b"SISMEMBER", key, member))
+
+    def smembers(self, key: Key) -> builtins.set[T]:
+        """SMEMBERS: get all members; empty when there is no set.
+
+        Wire: an array on RESP2, a set on RESP3.
+
+        Since: 1.0. Cost: O(members). Source: redis.io/commands/smembers
+        """
+        return self._execute(_sets._SMEMBERS, (b"SMEMBERS", key))
+
+    def smismember(self, key: Key, *members: Arg) -> list[bool]:
+        """SMISMEMBER: tell of each member, in the order given, whether it is in a set.
+
+        Since: 6.2. Cost: O(members). Source: redis.io/commands/smismember
+        """
+        return self._execute(_sets._SMISMEMBER, (b"SMISMEMBER", key, *members))
+
+    def smove(self, source: Key, destination: Key, member: Arg) -> bool:
+        """SMOVE: take a member out of one set and put it into another.
+
+        Returns:
+            Whether it was in `source`; if not, nothing was done.
+
+        Since: 1.0. Cost: O(1). Source: redis.io/commands/smove
+        """
+        return self._execute(_sets._SMOVE, (b"SMOVE", source, destination, member))
+
+    @overload
+    def spop(self, key: Key, count: None = None) -> T | None: ...
+    @overload
+    def spop(self, key: Key, count: int) -> builtins.set[T]: ...
+    def spop(self, key: Key, count: int | None = None) -> Any:
+        """SPOP: take out members picked at random.
+
+        Args:
+            key: The set.
+            count: How many to take at most; without it one, given bare.
+
+        Returns:
+            The member, None when there is no set; with `count` a set of members.
+
+        Wire: with `count` an array on RESP2, a set on RESP3.
+
+        Since: 1.0; `count` from 3.2. Cost: O(count). Source: redis.io/commands/spop
+        """
+        if count is None:
+            return self._execute(_sets._SPOP, (b"SPOP", key))
+        return self._execute(_sets._SPOP_COUNT, (b"SPOP", key, count))
+
+    @overload
+    def srandmember(self, key: Key, count: None = None) -> T | None: ...
+    @overload
+    def srandmember(self, key: Key, count: int) -> list[T]: ...
+    def srandmember(self, key: Key, count: int | None = None) -> Any:
+        """SRANDMEMBER: look at members picked at random.
+
+        Args:
+            key: The set.
+            count: How many different members to pick at most; a negative one picks exactly that many, each from the
+                whole set, so that one may come twice. Without it one, given bare.
+
+        Returns:
+            The member, None when there is no set; with `count` a list.
+
+        Since: 1.0; `count` from 2.6. Cost: O(count). Source: redis.io/commands/srandmember
+        """
+        return self._execute(
+            _sets._SRANDMEMBER, (b"SRANDMEMBER", key) if count is None else (b"SRANDMEMBER", key, count)
+        )
+
+    def srem(self, key: Key, *members: Arg) -> int:
+        """SREM: take members out of a set.
+
+        Returns:
+            How many were in it.
+
+        Since: 1.0. Cost: O(members). Source: redis.io/commands/srem
+        """
+        return self._execute(_sets._SREM, (b"SREM", key, *members))
+
+    def sscan(
+        self,
+        key: Key,
+        cursor: int = 0,
+        match: Arg | None = None,
+        count: int | None = None,
+    ) -> ScanPage[list[T]]:
+        """SSCAN: walk through the members, a page a call.
+
+        A member that is in the set all the time is given at least once, possibly more often.
+
+        Args:
+            key: The set.
+            cursor: 0 to begin, then what the page before gave.
+            match: A glob pattern that members must match.
+            count: How much work to do per call; the page may be larger, smaller or empty.
+
+        Returns:
+            `(cursor, items)`; the walk is over when the cursor is 0.
+
+        Since: 2.8. Cost: O(1) a call, O(members) in all. Source: redis.io/commands/sscan
+        """
+        command = _sets.sscan(key, cursor, match, count)
+        return self._execute(command.spec, command.words)
+
+    def sunion(self, *keys: Key) -> builtins.set[T]:
+        """SUNION: get the members that are in any of the sets.
+
+        Wire: an array on RESP2, a set on RESP3.
+
+        Since: 1.0. Cost: O(members of all sets). Source: redis.io/commands/sunion
+        """
+        return self._execute(_sets._SUNION, (b"SUNION", *keys))
+
+    def sunionstore(self, dest: Key, *keys: Key) -> int:
+        """SUNIONSTORE: store the members that are in any of the sets, in place of what was in `dest`.
+
+        Returns:
+            How many members the result has.
+
+        Since: 1.0. Cost: O(members of all sets). Source: redis.io/commands/sunionstore
+        """
+        return self._execute(_sets._SUNIONSTORE, (b"SUNIONSTORE", dest, *keys))
+
+    # sorted_sets
+
+    def bzmpop(
+        self,
+        keys: Key | Iterable[Key],
+        order: Literal["MIN", "MAX"],
+        timeout: Seconds = 0,
+        count: int | None = None,
+    ) -> PoppedMembers[T] | None:
+        """BZMPOP: pop members from the first of several sorted sets that has any, and wait for some to come.
+
+        Args:
+            keys: The sorted sets, looked at in this order.
+            order: Whether to pop those of the lowest or of the highest scores.
+            timeout: How long to wait at most; 0 waits for ever.
+            count: How many members to pop at most, all from one sorted set; one by default.
+
+        Returns:
+            The key and the members in the order of popping; None when the time was up.
+
+        Since: 7.0.0. Cost: O(keys + count * log(members)). Source: redis.io/commands/bzmpop
+        """
+        command = _sorted_sets.bzmpop(keys, order, timeout, count)
+        return self._execute(command.spec, command.words)
+
+    def bzpopmax(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> PoppedMember[T] | None:
+        """BZPOPMAX: pop the member of the highest score from the first sorted set that has any; wait for one.
+
+        Args:
+            keys: The sorted sets, looked at in this order.
+            timeout: How long to wait at most; 0 waits for ever.
+
+        Returns:
+            `(key, member, score)`; None when the time was up.
+
+        Since: 5.0.0; fractions of a second from 6.0.0. Cost: O(log(members)). Source: redis.io/commands/bzpopmax
+        """
+        command = _sorted_sets.bzpopmax(keys, timeout)
+        return self._execute(command.spec, command.words)
+
+    def bzpopmin(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> PoppedMember[T] | None:
+        """BZPOPMIN: pop the member of the lowest score from the first sorted set that has any; wait for one.
+
+        Args:
+            keys: The sorted sets, looked at in this order.
+            timeout: How long to wait at most; 0 waits for ever.
+
+        Returns:
+            `(key, member, score)`; None when the time was up.
+
+        Since: 5.0.0; fractions of a second from 6.0.0. Cost: O(log(members)). Source: redis.io/commands/bzpopmin
+        """
+        command = _sorted_sets.bzpopmin(keys, timeout)
+        return self._execute(command.spec, command.words)
+
+    @overload
+    def zadd(
+        self,
+        key: Key,
+        mapping: Items[Arg, float],
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+        ch: bool = False,
+        incr: Literal[False] = False,
+    ) -> int: ...
+    @overload
+    def zadd(
+        self,
+        key: Key,
+        mapping: Items[Arg, float],
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+        ch: bool = False,
+        incr: Literal[True],
+    ) -> float | None: ...
+    @overload
+    def zadd(
+        self,
+        key: Key,
+        mapping: Items[Arg, float],
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+        ch: bool = False,
+        incr: bool,
+    ) -> int | float | None: ...
+    def zadd(
+        self,
+        key: Key,
+        mapping: Items[Arg, float],
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+        ch: bool = False,
+        incr: bool = False,
+    ) -> Any:
+        """ZADD: give members their scores.
+
+        Args:
+            key: The sorted set.
+            mapping: `{member: score}`.
+            nx: Only add members, change none.
+            xx: Only change members, add none.
+            gt: Change a member only to a higher score.
+            lt: Change a member only to a lower score.
+            ch: Count the changed members too.
+            incr: Add the score to that of the one member given, as ZINCRBY does, but under the conditions above.
+
+        Returns:
+            How many members are new (with `ch` new or changed). With `incr` the new score, None where a condition
+            forbade it.
+
+        Raises:
+            UsageError: Options that exclude each other, no member, or more than one with `incr`.
+
+        Wire: with `incr` a string on RESP2, a double on RESP3.
+
+        Since: 1.2.0 (`gt` and `lt` 6.2.0). Cost: O(log(members)) for each one given. Source: redis.io/commands/zadd
+        """
+        command = _sorted_sets.zadd(key, mapping, nx=nx, xx=xx, gt=gt, lt=lt, ch=ch, incr=incr)
+        return self._execute(command.spec, command.words)
+
+    def zcard(self, key: Key) -> int:
+        """ZCARD: count the members; 0 where there is no sorted set.
+
+        Since: 1.2.0. Cost: O(1). Source: redis.io/commands/zcard
+        """
+        return self._execute(_sorted_sets._ZCARD, (b"ZCARD", key))
+
+    def zincrby(self, key: Key, amount: float, member: Arg) -> float:
+        """ZINCRBY: add to a member's score; a missing member counts as one of score 0.
+
+        Returns:
+            The new score.
+
+        Wire: a string on RESP2, a double on RESP3.
+
+        Since: 1.2.0. Cost: O(log(members)). Source: redis.io/commands/zincrby
+        """
+        return self._execute(_sorted_sets._ZINCRBY, (b"ZINCRBY", key, amount, member))
+
+    def zmpop(
+        self,
+        keys: Key | Iterable[Key],
+        order: Literal["MIN", "MAX"],
+        count: int | None = None,
+    ) -> PoppedMembers[T] | None:
+        """ZMPOP: pop members from the first of several sorted sets that has any.
+
+        Args:
+            keys: The sorted sets, looked at in this order.
+            order: Whether to pop those of the lowest or of the highest scores.
+            count: How many members to pop at most, all from one sorted set; one by default.
+
+        Returns:
+            The key and the members in the order of popping; None where all were empty.
+
+        Since: 7.0.0. Cost: O(keys + count * log(members)). Source: redis.io/commands/zmpop
+        """
+        command = _sorted_sets.zmpop(keys, order, count)
+        return self._execute(command.spec, command.words)
+
+    def zmscore(self, key: Key, *members: Arg) -> list[float | None]:
+        """ZMSCORE: get the score of each member, in the order given; None for one that is not there.
+
+        Wire: strings on RESP2, doubles on RESP3.
+
+        Since: 6.2.0. Cost: O(members given). Source: redis.io/commands/zmscore
+        """
+        return self._execute(_sorted_sets._ZMSCORE, (b"ZMSCORE", key, *members))
+
+    @overload
+    def zpopmax(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
+    @overload
+    def zpopmax(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
+    def zpopmax(self, key: Key, count: int | None = None) -> Any:
+        """ZPOPMAX: pop members of the highest scores.
+
+        Args:
+            key: The sorted set.
+            count: How many to pop at most; without it one, given bare.
+
+        Returns:
+            `(member, score)`, None where there is no sorted set; with `count` a list, the highest score first.
+
+        Wire: a flat array of strings on RESP2; on RESP3 a double, and pairs where there is a count.
+
+        Since: 5.0.0. Cost: O(count * log(members)). Source: redis.io/commands/zpopmax
+        """
+        if count is None:
+            return self._execute(_sorted_sets._ZPOPMAX, (b"ZPOPMAX", key))
+        return self._execute(_sorted_sets._ZPOPMAX_COUNT, (b"ZPOPMAX", key, count))
+
+    @overload
+    def zpopmin(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
+    @overload
+    def zpopmin(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
+    def zpopmin(self, key: Key, count: int | None = None) -> Any:
+        """ZPOPMIN: pop members of the lowest scores.
+
+        Args:
+            key: The sorted set.
+            count: How many to pop at most; without it one, given bare.
+
+        Returns:
+            `(member, score)`, None where there is no sorted set; with `count` a list, the lowest score first.
+
+        Wire: a flat array of strings on RESP2; on RESP3 a double, and pairs where there is a count.
+
+        Since: 5.0.0. Cost: O(count * log(members)). Source: redis.io/commands/zpopmin
+        """
+        if count is None:
+            return self._execute(_sorted_sets._ZPOPMIN, (b"ZPOPMIN", key))
+        return self._execute(_sorted_sets._ZPOPMIN_COUNT, (b"ZPOPMIN", key, count))
+
+    @overload
+    def zrandmember(self, key: Key, count: None = None, withscores: Literal[False] = False) -> T | None: ...
+    @overload
+    def zrandmember(self, key: Key, count: int, withscores: Literal[False] = False) -> list[T]: ...
+    @overload
+    def zrandmember(self, key: Key, count: int, withscores: Literal[True]) -> list[ScoredMember[T]]: ...
+    @overload
+    def zrandmember(
+        self,
+        key: Key,
+        count: int | None,
+        withscores: bool,
+    ) -> T | list[T] | list[ScoredMember[T]] | None: ...
+    def zrandmember(self, key: Key, count: int | None = None, withscores: bool = False) -> Any:
+        """ZRANDMEMBER: look at members picked at random.
+
+        Args:
+            key: The sorted set.
+            count: How many different members to pick at most; a negative one picks exactly that many, each from all
+                members, so that one may come twice. Without it one, given bare.
+            withscores: Give `(member, score)` instead of members; needs `count`.
+
+        Returns:
+            The member, None where there is no sorted set; with `count` a list.
+
+        Raises:
+            UsageError: `withscores` without `count`.
+
+        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
+
+        Since: 6.2.0. Cost: O(count). Source: redis.io/commands/zrandmember
+        """
+        command = _sorted_sets.zrandmember(key, count, withscores)
+        return self._execute(command.spec, command.words)
+
+    @overload
+    def zrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
+    @overload
+    def zrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
+    @overload
+    def zrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+    def zrank(self, key: Key, member: Arg, withscore: bool = False) -> Any:
+        """ZRANK: get a member's place, counted from 0 at the lowest score.
+
+        Args:
+            key: The sorted set.
+            member: The member.
+            withscore: Give `(rank, score)` instead of the rank.
+
+        Returns:
+            The rank; None where there is no such member.
+
+        Wire: the score is a string on RESP2, a double on RESP3.
+
+        Since: 2.0.0 (`withscore` 7.2.0). Cost: O(log(members)). Source: redis.io/commands/zrank
+        """
+        if withscore:
+            return self._execute(_sorted_sets._ZRANK_SCORE, (b"ZRANK", key, member, b"WITHSCORE"))
+        return self._execute(_sorted_sets._ZRANK, (b"ZRANK", key, member))
+
+    def zrem(self, key: Key, *members: Arg) -> int:
+        """ZREM: take members out of a sorted set.
+
+        Returns:
+            How many were in it.
+
+        Since: 1.2.0. Cost: O(log(members)) for each one given. Source: redis.io/commands/zrem
+        """
+        return self._execute(_sorted_sets._ZREM, (b"ZREM", key, *members))
+
+    @overload
+    def zrevrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
+    @overload
+    def zrevrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
+    @overload
+    def zrevrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+    def zrevrank(self, key: Key, member: Arg, withscore: bool = False) -> Any:
+        """ZREVRANK: get a member's place, counted from 0 at the highest score.
+
+        Args:
+            key: The sorted set.
+            member: The member.
+            withscore: Give `(rank, score)` instead of the rank.
+
+        Returns:
+            The rank; None where there is no such member.
+
+        Wire: the score is a string on RESP2, a double on RESP3.
+
+        Since: 2.0.0 (`withscore` 7.2.0). Cost: O(log(members)). Source: redis.io/commands/zrevrank
+        """
+        if withscore:
+            return self._execute(_sorted_sets._ZREVRANK_SCORE, (b"ZREVRANK", key, member, b"WITHSCORE"))
+        return self._execute(_sorted_sets._ZREVRANK, (b"ZREVRANK", key, member))
+
+    @overload
+    def zscan(
+        self,
+        key: Key,
+        cursor: int = 0,
+        match: Arg | None = None,
+        count: int | None = None,
+        *,
+        noscores: Literal[False] = False,
+    ) -> ScanPage[list[ScoredMember[T]]]: ...
+    @overload
+    def zscan(
+        self,
+        key: Key,
+        cursor: int = 0,
+        match: Arg | None = None,
+        count: int | None = None,
+        *,
+        noscores: Literal[True],
+    ) -> ScanPage[list[T]]: ...
+    @overload
+    def zscan(
+        self,
+        key: Key,
+        cursor: int = 0,
+        match: Arg | None = None,
+        count: int | None = None,
+        *,
+        noscores: bool,
+    ) -> ScanPage[list[ScoredMember[T]]] | ScanPage[list[T]]: ...
+    def zscan(
+        self,
+        key: Key,
+        cursor: int = 0,
+        match: Arg | None = None,
+        count: int | None = None,
+        *,
+        noscores: bool = False,
+    ) -> Any:
+        """ZSCAN: walk through the members, a page a call.
+
+        A member that is there all the time is given at least once, possibly more often.
+
+        Args:
+            key: The sorted set.
+            cursor: 0 to begin, then what the page before gave.
+            match: A glob pattern that members must match.
+            count: How much work to do per call; the page may be larger, smaller or empty.
+            noscores: Give members instead of `(member, score)` (Valkey only).
+
+        Returns:
+            `(cursor, items)`; the walk is over when the cursor is 0.
+
+        Since: 2.8.0 (`noscores` Valkey 8.1). Cost: O(1) a call, O(members) in all. Source: redis.io/commands/zscan
+        """
+        command = _sorted_sets.zscan(key, cursor, match, count, noscores=noscores)
+        return self._execute(command.spec, command.words)
+
+    def zscore(self, key: Key, member: Arg) -> float | None:
+        """ZSCORE: get a member's score; None where there is no such member.
+
+        Wire: a string on RESP2, a double on RESP3.
+
+        Since: 1.2.0. Cost: O(1). Source: redis.io/commands/zscore
+        """
+        return self._execute(_sorted_sets._ZSCORE, (b"ZSCORE", key, member))
+
+    # sorted_set_ranges
+
+    def zcount(self, key: Key, min: ScoreBound, max: ScoreBound) -> int:
+        """ZCOUNT: count the members with scores from `min` to `max`, both included unless written as "(1.5".
+
+        Since: 2.0.0. Cost: O(log(members)). Source: redis.io/commands/zcount
+        """
+        return self._execute(_sorted_set_ranges._ZCOUNT, (b"ZCOUNT", key, min, max))
+
+    def zlexcount(self, key: Key, min: str | bytes, max: str | bytes) -> int:
+        """ZLEXCOUNT: count the members from `min` to `max` in lexical order, where all scores are equal.
+
+        Args:
+            key: The sorted set.
+            min: "[a" with a itself, "(a" without, "-" for the first of all.
+            max: In the same way; "+" for the last of all.
+
+        Since: 2.8.9. Cost: O(log(members)). Source: redis.io/commands/zlexcount
+        """
+        return self._execute(_sorted_set_ranges._ZLEXCOUNT, (b"ZLEXCOUNT", key, min, max))
+
+    @overload
+    def zrange(
+        self,
+        key: Key,
+        start: ScoreBound,
+        end: ScoreBound,
+        *,
+        byscore: bool = False,
+        bylex: bool = False,
+        rev: bool = False,
+        offset: int | None = None,
+        num: int | None = None,
+        withscores: Literal[False] = False,
+    ) -> list[T]: ...
+    @overload
+    def zrange(
+        self,
+        key: Key,
+        start: ScoreBound,
+        end: ScoreBound,
+        *,
+        byscore: bool = False,
+        bylex: bool = False,
+        rev: bool = False,
+        offset: int | None = None,
+        num: int | None = None,
+        withscores: Literal[True],
+    ) -> list[ScoredMember[T]]: ...
+    @overload
+    def zrange(
+        self,
+        key: Key,
+        start: ScoreBound,
+        end: ScoreBound,
+        *,
+        byscore: bool = False,
+        bylex: bool = False,
+        rev: bool = False,
+        offset: int | None = None,
+        num: int | None = None,
+        withscores: bool,
+    ) -> list[T] | list[ScoredMember[T]]: ...
+    def zrange(
+        self,
+        key: Key,
+        start: ScoreBound,
+        end: ScoreBound,
+        *,
+        byscore: bool = False,
+        bylex: bool = False,
+        rev: bool = False,
+        offset: int | None = None,
+        num: int | None = None,
+        withscores: bool = False,
+    ) -> Any:
+        """ZRANGE: get the members from `start` to `end`, both included.
+
+        Args:
+            key: The sorted set.
+            start: A rank (0 the lowest score, -1 the highest); with `byscore` a score or "(1.5"; with `bylex`
+                "[a", "(a", "-" or "+". With `rev` and one of these two the greater end.
+            end: The other end.
+            byscore: The ends are scores.
+            bylex: The ends are members in lexical order, where all scores are equal.
+            rev: From the highest score to the lowest; ranks count from the highest too.
+            offset: How many members of the range to pass over; with `num`.
+            num: How many to give at most, all when negative; with `offset`.
+            withscores: Give `(member, score)` instead of members; Redis refuses it with `bylex`.
+
+        Raises:
+            UsageError: `byscore` with `bylex`; `offset` without `num` or the reverse; both without `byscore` or
+                `bylex`.
+
+        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
+
+        Since: 1.2.0 (all options but `withscores` 6.2.0). Cost: O(log(members) + offset + result).
+        Source: redis.io/commands/zrange
+        """
+        if not (withscores or byscore or bylex or rev) and offset is None and num is None:
+            return self._execute(_sorted_set_ranges._ZRANGE, (b"ZRANGE", key, start, end))
+        command = _sorted_set_ranges.zrange(
+            key, start, end, byscore=byscore, bylex=bylex, rev=rev, offset=offset, num=num, withscores=withscores
+        )
+        return self._execute(command.spec, command.words)
+
+    def zrangebylex(
+        self,
+        key: Key,
+        min: str | bytes,
+        max: str | bytes,
+        *,
+        offset: int | None = None,
+        num: int | None = None,
+    ) -> list[T]:
+        """ZRANGEBYLEX: get the members from `min` to `max` in lexical order, where all scores are equal.
+
+        Redis calls it deprecated: `zrange(key, min, max, bylex=True)` does the same.
+
+        Args:
+            key: The sorted set.
+            min: "[a" with a itself, "(a" without, "-" for the first of all.
+            max: In the same way; "+" for the last of all.
+            offset: How many members of the range to pass over; with `num`.
+            num: How many to give at most, all when negative; with `offset`.
+
+        Since: 2.8.9. Cost: O(log(members) + offset + result). Source: redis.io/commands/zrangebylex
+        """
+        command = _sorted_set_ranges.zrangebylex(key, min, max, offset=offset, num=num)
+        return self._execute(command.spec, command.words)
+
+    @overload
+    def zrangebyscore(
+        self,
+        key: Key,
+        min: ScoreBound,
+        max: ScoreBound,
+        *,
+        offset: int | None = None,
+        num: int | None = None,
+        withscores: Literal[False] = False,
+    ) -> list[T]: ...
+    @overload
+    def zrangebyscore(
+        self,
+        key: Key,
+        min: ScoreBound,
+        max: ScoreBound,
+        *,
+        offset: int | None = None,
+        num: int | None = None,
+        withscores: Literal[True],
+    ) -> list[ScoredMember[T]]: ...
+    @overload
+    def zrangebyscore(
+        self,
+        key: Key,
+        min: ScoreBound,
+        max: ScoreBound,
+        *,
+        offset: int | None = None,
+        num: int | None = None,
+        withscores: bool,
+    ) -> list[T] | list[ScoredMember[T]]: ...
+    def zrangebyscore(
+        self,
+        key: Key,
+        min: ScoreBound,
+        max: ScoreBound,
+        *,
+        offset: int | None = None,
+        num: int | None = None,
+        withscores: bool = False,
+    ) -> Any:
+        """ZRANGEBYSCORE: get the members with scores from `min` to `max`, the lowest first.
+
+        Redis calls it deprecated: `zrange(key, min, max, byscore=True)` does the same.
+
+        Args:
+            key: The sorted set.
+            min: The lowest score, included unless written as "(1.5".
+            max: The highest score, in the same way.
+            offset: How many members of the range to pass over; with `num`.
+            num: How many to give at most, all when negative; with `offset`.
+            withscores: Give `(member, score)` instead of members.
+
+        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
+
+        Since: 1.0.5. Cost: O(log(members) + offset + result). Source: redis.io/commands/zrangebyscore
+        """
+        command = _sorted_set_ranges.zrangebyscore(key, min, max, offset=offset, num=num, withscores=withscores)
+        return self._execute(command.spec, command.words)
+
+    def zrangestore(
+        self,
+        dest: Key,
+        key: Key,
+        start: ScoreBound,
+        end: ScoreBound,
+        *,
+        byscore: bool = False,
+        bylex: bool = False,
+        rev: bool = False,
+        offset: int | None = None,
+        num: int | None = None,
+    ) -> int:
+        """ZRANGESTORE: store what ZRANGE would give, in place of what was in `dest`.
+
+        Args:
+            dest: Where to store it.
+            key: The sorted set.
+            start: As in ZRANGE.
+            end: As in ZRANGE.
+            byscore: As in ZRANGE.
+            bylex: As in ZRANGE.
+            rev: As in ZRANGE.
+            offset: As in ZRANGE.
+            num: As in ZRANGE.
+
+        Returns:
+            How many members the result has.
+
+        Raises:
+            UsageError: As in ZRANGE.
+
+        Since: 6.2.0. Cost: O(log(members) + offset + result). Source: redis.io/commands/zrangestore
+        """
+        command = _sorted_set_ranges.zrangestore(
+            dest, key, start, end, byscore=byscore, bylex=bylex, rev=rev, offset=offset, num=num
+        )
+        return self._execute(command.spec, command.words)
+
+    def zremrangebylex(self, key: Key, min: str | bytes, max: str | bytes) -> int:
+        """ZREMRANGEBYLEX: remove the members from `min` to `max` in lexical order, where all scores are equal.
+
+        Args:
+            key: The sorted set.
+            min: "[a" with a itself, "(a" without, "-" for the first of all.
+            max: In the same way; "+" for the last of all.
+
+        Returns:
+            How many were removed.
+
+        Since: 2.8.9. Cost: O(log(members) + removed). Source: redis.io/commands/zremrangebylex
+        """
+        return self._execute(_sorted_set_ranges._ZREMRANGEBYLEX, (b"ZREMRANGEBYLEX", key, min, max))
+
+    def zremrangebyrank(self, key: Key, start: int, end: int) -> int:
+        """ZREMRANGEBYRANK: remove the members with ranks from `start` to `end`, both included; -1 is the highest score.
+
+        Returns:
+            How many were removed.
+
+        Since: 2.0.0. Cost: O(log(members) + removed). Source: redis.io/commands/zremrangebyrank
+        """
+        return self._execute(_sorted_set_ranges._ZREMRANGEBYRANK, (b"ZREMRANGEBYRANK", key, start, end))
+
+    def zremrangebyscore(self, key: Key, min: ScoreBound, max: ScoreBound) -> int:
+        """ZREMRANGEBYSCORE: remove the members with scores from `min` to `max`, included unless written as "(1.5".
+
+        Returns:
+            How many were removed.
+
+        Since: 1.2.0. Cost: O(log(members) + removed). Source: redis.io/commands/zremrangebyscore
+        """
+        return self._execute(_sorted_set_ranges._ZREMRANGEBYSCORE, (b"ZREMRANGEBYSCORE", key, min, max))
+
+    @overload
+    def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[False] = False) -> list[T]: ...
+    @overload
+    def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[True]) -> list[ScoredMember[T]]: ...
+    @overload
+    def zrevrange(self, key: Key, start: int, end: int, withscores: bool) -> list[T] | list[ScoredMember[T]]: ...
+    def zrevrange(self, key: Key, start: int, end: int, withscores: bool = False) -> Any:
+        """ZREVRANGE: get the members with ranks from `start` to `end`, both included, counted from the highest score.
+
+        Redis calls it deprecated: `zrange(key, start, end, rev=True)` does the same.
+
+        Args:
+            key: The sorted set.
+            start: The first rank; 0 is the highest score, -1 the lowest.
+            end: The last rank.
+            withscores: Give `(member, score)` instead of members.
+
+        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
+
+        Since: 1.2.0. Cost: O(log(members) + result). Source: redis.io/commands/zrevrange
+        """
+        command = _sorted_set_ranges.zrevrange(key, start, end, withscores)
+        return self._execute(command.spec, command.words)
+
+    def zrevrangebylex(
+        self,
+        key: Key,
+        max: str | bytes,
+        min: str | bytes,
+        *,
+        offset: int | None = None,
+        num: int | None = None,
+    ) -> list[T]:
+        """ZREVRANGEBYLEX: get the members from `max` down to `min` in lexical order, where all scores are equal.
+
+        Redis calls it deprecated: `zrange(key, max, min, bylex=True, rev=True)` does the same.
+
+        Args:
+            key: The sorted set.
+            max: "[a" with a itself, "(a" without, "+" for the last of all.
+            min: In the same way; "-" for the first of all.
+            offset: How many members of the range to pass over; with `num`.
+            num: How many to give at most, all when negative; with `offset`.
+
+        Since: 2.8.9. Cost: O(log(members) + offset + result). Source: redis.io/commands/zrevrangebylex
+        """
+        command = _sorted_set_ranges.zrevrangebylex(key, max, min, offset=offset, num=num)
+        return self._execute(command.spec, command.words)
+
+    @overload
+    def zrevrangebyscore(
+        self,
+        key: Key,
+        max: ScoreBound,
+        min: ScoreBound,
+        *,
+        offset: int | None = None,
+        num: int | None = None,
+        withscores: Literal[False] = False,
+    ) -> list[T]: ...
+    @overload
+    def zrevrangebyscore(
+        self,
+        key: Key,
+        max: ScoreBound,
+        min: ScoreBound,
+        *,
+        offset: int | None = None,
+        num: int | None = None,
+        withscores: Literal[True],
+    ) -> list[ScoredMember[T]]: ...
+    @overload
+    def zrevrangebyscore(
+        self,
+        key: Key,
+        max: ScoreBound,
+        min: ScoreBound,
+        *,
+        offset: int | None = None,
+        num: int | None = None,
+        withscores: bool,
+    ) -> list[T] | list[ScoredMember[T]]: ...
+    def zrevrangebyscore(
+        self,
+        key: Key,
+        max: ScoreBound,
+        min: ScoreBound,
+        *,
+        offset: int | None = None,
+        num: int | None = None,
+        withscores: bool = False,
+    ) -> Any:
+        """ZREVRANGEBYSCORE: get the members with scores from `max` down to `min`.
+
+        Redis calls it deprecated: `zrange(key, max, min, byscore=True, rev=True)` does the same.
+
+        Args:
+            key: The sorted set.
+            max: The highest score, included unless written as "(1.5".
+            min: The lowest score, in the same way.
+            offset: How many members of the range to pass over; with `num`.
+            num: How many to give at most, all when negative; with `offset`.
+            withscores: Give `(member, score)` instead of members.
+
+        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
+
+        Since: 2.2.0. Cost: O(log(members) + offset + result). Source: redis.io/commands/zrevrangebyscore
+        """
+        command = _sorted_set_ranges.zrevrangebyscore(key, max, min, offset=offset, num=num, withscores=withscores)
+        return self._execute(command.spec, command.words)
+
+    # sorted_set_algebra
+
+    @overload
+    def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[False] = False) -> list[T]: ...
+    @overload
+    def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[True]) -> list[ScoredMember[T]]: ...
+    @overload
+    def zdiff(self, keys: Key | Iterable[Key], withscores: bool) -> list[T] | list[ScoredMember[T]]: ...
+    def zdiff(self, keys: Key | Iterable[Key], withscores: bool = False) -> Any:
+        """ZDIFF: get the members of the first sorted set that are in none of the others.
+
+        Args:
+            keys: The sorted sets.
+            withscores: Give `(member, score)` instead of members.
+
+        Returns:
+            The members in the order of their scores.
+
+        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
+
+        Since: 6.2.0. Cost: O(members of all sets). Source: redis.io/commands/zdiff
+        """
+        command = _sorted_set_algebra.zdiff(keys, withscores)
+        return self._execute(command.spec, command.words)
+
+    def zdiffstore(self, dest: Key, keys: Key | Iterable[Key]) -> int:
+        """ZDIFFSTORE: store what ZDIFF would give, in place of what was in `dest`.
+
+        Returns:
+            How many members the result has.
+
+        Since: 6.2.0. Cost: O(members of all sets). Source: redis.io/commands/zdiffstore
+        """
+        command = _sorted_set_algebra.zdiffstore(dest, keys)
+        return self._execute(command.spec, command.words)
+
+    @overload
+    def zinter(
+        self,
+        keys: Key | Iterable[Key] | Items[Key, float],
+        aggregate: Aggregate | None = None,
+        *,
+        withscores: Literal[False] = False,
+    ) -> list[T]: ...
+    @overload
+    def zinter(
+        self,
+        keys: Key | Iterable[Key] | Items[Key, float],
+        aggregate: Aggregate | None = None,
+        *,
+        withscores: Literal[True],
+    ) -> list[ScoredMember[T]]: ...
+    @overload
+    def zinter(
+        self,
+        keys: Key | Iterable[Key] | Items[Key, float],
+        aggregate: Aggregate | None = None,
+        *,
+        withscores: bool,
+    ) -> list[T] | list[ScoredMember[T]]: ...
+    def zinter(
+        self,
+        keys: Key | Iterable[Key] | Items[Key, float],
+        aggregate: Aggregate | None = None,
+        *,
+        withscores: bool = False,
+    ) -> Any:
+        """ZINTER: get the members that are in all of the sorted sets.
+
+        Args:
+            keys: The sorted sets; as `{key: weight}` their scores are multiplied first.
+            aggregate: What becomes of the scores of one member; SUM by default.
+            withscores: Give `(member, score)` instead of members.
+
+        Returns:
+            The members in the order of their combined scores.
+
+        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
+
+        Since: 6.2.0. Cost: O(members of the smallest set * sets). Source: redis.io/commands/zinter
+        """
+        command = _sorted_set_algebra.zinter(keys, aggregate, withscores=withscores)
+        return self._execute(command.spec, command.words)
+
+    def zintercard(self, keys: Key | Iterable[Key], limit: int | None = None) -> int:
+        """ZINTERCARD: count the members that are in all of the sorted sets.
+
+        Args:
+            keys: The sorted sets.
+            limit: Where to stop counting; 0, as without it, counts all.
+
+        Since: 7.0.0. Cost: O(members of the smallest set * sets). Source: redis.io/commands/zintercard
+        """
+        command = _sorted_set_algebra.zintercard(keys, limit)
+        return self._execute(command.spec, command.words)
+
+    def zinterstore(
+        self,
+        dest: Key,
+        keys: Key | Iterable[Key] | Items[Key, float],
+        aggregate: Aggregate | None = None,
+    ) -> int:
+        """ZINTERSTORE: store the members that are in all of the sorted sets, in place of what was in `dest`.
+
+        Args:
+            dest: Where to store them.
+            keys: The sorted sets; as `{key: weight}` their scores are multiplied first.
+            aggregate: What becomes of the scores of one member; SUM by default.
+
+        Returns:
+            How many members the result has.
+
+        Since: 2.0.0. Cost: O(members of the smallest set * sets). Source: redis.io/commands/zinterstore
+        """
+        return self._execute(
+            _sorted_set_algebra._ZINTERSTORE,
+            (b"ZINTERSTORE", dest, *_sorted_set_algebra._combined("ZINTERSTORE", keys, aggregate)),
+        )
+
+    @overload
+    def zunion(
+        self,
+        keys: Key | Iterable[Key] | Items[Key, float],
+        aggregate: Aggregate | None = None,
+        *,
+        withscores: Literal[False] = False,
+    ) -> list[T]: ...
+    @overload
+    def zunion(
+        self,
+        keys: Key | Iterable[Key] | Items[Key, float],
+        aggregate: Aggregate | None = None,
+        *,
+        withscores: Literal[True],
+    ) -> list[ScoredMember[T]]: ...
+    @overload
+    def zunion(
+        self,
+        keys: Key | Iterable[Key] | Items[Key, float],
+        aggregate: Aggregate | None = None,
+        *,
+        withscores: bool,
+    ) -> list[T] | list[ScoredMember[T]]: ...
+    def zunion(
+        self,
+        keys: Key | Iterable[Key] | Items[Key, float],
+        aggregate: Aggregate | None = None,
+        *,
+        withscores: bool = False,
+    ) -> Any:
+        """ZUNION: get the members that are in any of the sorted sets.
+
+        Args:
+            keys: The sorted sets; as `{key: weight}` their scores are multiplied first.
+            aggregate: What becomes of the scores of one member; SUM by default.
+            withscores: Give `(member, score)` instead of members.
+
+        Returns:
+            The members in the order of their combined scores.
+
+        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
+
+        Since: 6.2.0. Cost: O(members of all sets). Source: redis.io/commands/zunion
+        """
+        command = _sorted_set_algebra.zunion(keys, aggregate, withscores=withscores)
+        return self._execute(command.spec, command.words)
+
+    def zunionstore(
+        self,
+        dest: Key,
+        keys: Key | Iterable[Key] | Items[Key, float],
+        aggregate: Aggregate | None = None,
+    ) -> int:
+        """ZUNIONSTORE: store the members that are in any of the sorted sets, in place of what was in `dest`.
+
+        Args:
+            dest: Where to store them.
+            keys: The sorted sets; as `{key: weight}` their scores are multiplied first.
+            aggregate: What becomes of the scores of one member; SUM by default.
+
+        Returns:
+            How many members the result has.
+
+        Since: 2.0.0. Cost: O(members of all sets). Source: redis.io/commands/zunionstore
+        """
+        return self._execute(
+            _sorted_set_algebra._ZUNIONSTORE,
+            (b"ZUNIONSTORE", dest, *_sorted_set_algebra._combined("ZUNIONSTORE", keys, aggregate)),
+        )
+
+    # pubsub
+
+    def publish(self, channel: Key, message: Arg) -> int:
+        """PUBLISH: send a message to all who listen to a channel.
+
+        Returns:
+            How many of this server's clients it went to; on a cluster others may have had it too.
+
+        Since: 2.0.0. Cost: O(listeners + patterns). Source: redis.io/commands/publish
+        """
+        return self._execute(_pubsub._PUBLISH, (b"PUBLISH", channel, message))
+
+    def pubsub_channels(self, pattern: Key | None = None) -> list[T]:
+        """PUBSUB CHANNELS: list the channels that somebody listens to, those of patterns apart.
+
+        Args:
+            pattern: A glob pattern that they must match.
+
+        Since: 2.8.0. Cost: O(channels). Source: redis.io/commands/pubsub-channels
+        """
+        if pattern is None:
+            return self._execute(_pubsub._PUBSUB_CHANNELS, (b"PUBSUB", b"CHANNELS"))
+        return self._execute(_pubsub._PUBSUB_CHANNELS, (b"PUBSUB", b"CHANNELS", pattern))
+
+    def pubsub_numpat(self) -> int:
+        """PUBSUB NUMPAT: count the different patterns that clients listen to.
+
+        Since: 2.8.0. Cost: O(1). Source: redis.io/commands/pubsub-numpat
+        """
+        return self._execute(_pubsub._PUBSUB_NUMPAT, (b"PUBSUB", b"NUMPAT"))
+
+    def pubsub_numsub(self, *channels: Key) -> dict[T, int]:
+        """PUBSUB NUMSUB: count the listeners of each channel, those by pattern apart.
+
+        Since: 2.8.0. Cost: O(channels given). Source: redis.io/commands/pubsub-numsub
+        """
+        return self._execute(_pubsub._PUBSUB_NUMSUB, (b"PUBSUB", b"NUMSUB", *channels))
+
+    def pubsub_shardchannels(self, pattern: Key | None = None) -> list[T]:
+        """PUBSUB SHARDCHANNELS: list the shard channels that somebody listens to.
+
+        Args:
+            pattern: A glob pattern that they must match.
+
+        Since: 7.0.0. Cost: O(channels). Source: redis.io/commands/pubsub-shardchannels
+        """
+        if pattern is None:
+            return self._execute(_pubsub._PUBSUB_SHARDCHANNELS, (b"PUBSUB", b"SHARDCHANNELS"))
+        return self._execute(_pubsub._PUBSUB_SHARDCHANNELS, (b"PUBSUB", b"SHARDCHANNELS", pattern))
+
+    def pubsub_shardnumsub(self, *channels: Key) -> dict[T, int]:
+        """PUBSUB SHARDNUMSUB: count the listeners of each shard channel.
+
+        Since: 7.0.0. Cost: O(channels given). Source: redis.io/commands/pubsub-shardnumsub
+        """
+        return self._execute(_pubsub._PUBSUB_SHARDNUMSUB, (b"PUBSUB", b"SHARDNUMSUB", *channels))
+
+    def spublish(self, channel: Key, message: Arg) -> int:
+        """SPUBLISH: send a message to all who listen to a shard channel; on a cluster it stays in the channel's slot.
+
+        Returns:
+            How many of this server's clients it went to.
+
+        Since: 7.0.0. Cost: O(listeners). Source: redis.io/commands/spublish
+        """
+        return self._execute(_pubsub._SPUBLISH, (b"SPUBLISH", channel, message))
+
+    # scripting
+
+    def eval(self, script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Any:
+        """EVAL: run a Lua script on the server.
+
+        Args:
+            script: Its text.
+            keys: Every key that it touches, KEYS in the script; their number is counted here.
+            args: What else it needs, ARGV in the script.
+
+        Returns:
+            What the script returned.
+
+        Raises:
+            ServerError: The script failed.
+
+        Since: 2.6.0. Cost: that of the script, and of sending its text. Source: redis.io/commands/eval
+        """
+        command = _scripting.eval(script, keys, args)
+        return self._execute(command.spec, command.words)
+
+    def eval_ro(self, script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Any:
+        """EVAL_RO: run a Lua script that may not write, on a replica too.
+
+        Args:
+            script: Its text.
+            keys: Every key that it touches, KEYS in the script; their number is counted here.
+            args: What else it needs, ARGV in the script.
+
+        Returns:
+            What the script returned.
+
+        Raises:
+            ServerError: The script failed, or tried to write.
+
+        Since: 7.0.0. Cost: that of the script, and of sending its text. Source: redis.io/commands/eval_ro
+        """
+        command = _scripting.eval_ro(script, keys, args)
+        return self._execute(command.spec, command.words)
+
+    def evalsha(self, sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Any:
+        """EVALSHA: run a Lua script that the server knows, named by its hash.
+
+        Args:
+            sha: The SHA1 of its text, as 40 hexadecimal digits.
+            keys: Every key that it touches, KEYS in the script; their number is counted here.
+            args: What else it needs, ARGV in the script.
+
+        Returns:
+            What the script returned.
+
+        Raises:
+            NoScriptError: The server does not know it (any more).
+            ServerError: The script failed.
+
+        Since: 2.6.0. Cost: that of the script. Source: redis.io/commands/evalsha
+        """
+        command = _scripting.evalsha(sha, keys, args)
+        return self._execute(command.spec, command.words)
+
+    def evalsha_ro(self, sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Any:
+        """EVALSHA_RO: run a Lua script that the server knows and that may not write, on a replica too.
+
+        Args:
+            sha: The SHA1 of its text, as 40 hexadecimal digits.
+            keys: Every key that it touches, KEYS in the script; their number is counted here.
+            args: What else it needs, ARGV in the script.
+
+        Returns:
+            What the script returned.
+
+        Raises:
+            NoScriptError: The server does not know it (any more).
+            ServerError: The script failed, or tried to write.
+
+        Since: 7.0.0. Cost: that of the script. Source: redis.io/commands/evalsha_ro
+        """
+        command = _scripting.evalsha_ro(sha, keys, args)
+        return self._execute(command.spec, command.words)
+
+    def fcall(self, function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Any:
+        """FCALL: call a function of a library on the server.
+
+        Args:
+            function: Its name.
+            keys: Every key that it touches; their number is counted here.
+            args: What else it needs.
+
+        Returns:
+            What the function returned.
+
+        Raises:
+            ServerError: There is no such function, or it failed.
+
+        Since: 7.0.0. Cost: that of the function. Source: redis.io/commands/fcall
+        """
+        command = _scripting.fcall(function, keys, args)
+        return self._execute(command.spec, command.words)
+
+    def fcall_ro(
+        self,
+        function: str | bytes,
+        keys: Key | Iterable[Key] = (),
+        args: Arg | Iterable[Arg] = (),
+    ) -> Any:
+        """FCALL_RO: call a function that is marked `no-writes`, on a replica too.
+
+        Args:
+            function: Its name.
+            keys: Every key that it touches; their number is counted here.
+            args: What else it needs.
+
+        Returns:
+            What the function returned.
+
+        Raises:
+            ServerError: There is no such function, it may write, or it failed.
+
+        Since: 7.0.0. Cost: that of the function. Source: redis.io/commands/fcall_ro
+        """
+        command = _scripting.fcall_ro(function, keys, args)
+        return self._execute(command.spec, command.words)
+
+    def function_delete(self, library: str | bytes) -> bool:
+        """FUNCTION DELETE: remove a library with all its functions.
+
+        Raises:
+            ServerError: There is no such library.
+
+        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/function-delete
+        """
+        return self._execute(_scripting._FUNCTION_DELETE, (b"FUNCTION", b"DELETE", library))
+
+    def function_dump(self) -> bytes:
+        """FUNCTION DUMP: get all libraries as bytes for FUNCTION RESTORE, whatever the client reads strings as.
+
+        Since: 7.0.0. Cost: O(libraries). Source: redis.io/commands/function-dump
+        """
+        return self._execute(_scripting._FUNCTION_DUMP, (b"FUNCTION", b"DUMP"))
+
+    def function_flush(self, mode: Literal["SYNC", "ASYNC"] | None = None) -> bool:
+        """FUNCTION FLUSH: remove all libraries.
+
+        Args:
+            mode: Whether the reply waits until the memory is free; without it the server's configuration says.
+
+        Since: 7.0.0. Cost: O(functions). Source: redis.io/commands/function-flush
+        """
+        return self._execute(
+            _scripting._FUNCTION_FLUSH, (b"FUNCTION", b"FLUSH") if mode is None else (b"FUNCTION", b"FLUSH", mode)
+        )
+
+    def function_kill(self) -> bool:
+        """FUNCTION KILL: stop the function that runs, if it has not written yet.
+
+        Raises:
+            NotBusyError: None runs.
+            UnkillableError: It has written.
+
+        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/function-kill
+        """
+        return self._execute(_scripting._FUNCTION_KILL, (b"FUNCTION", b"KILL"))
+
+    def function_list(self, library: str | bytes | None = None, withcode: bool = False) -> list[Library]:
+        """FUNCTION LIST: tell of the libraries and their functions.
+
+        Args:
+            library: A glob pattern that their names must match.
+            withcode: Give the code of each too; without it `.code` is None.
+
+        Wire: flat arrays on RESP2, maps on RESP3.
+
+        Since: 7.0.0. Cost: O(functions). Source: redis.io/commands/function-list
+        """
+        command = _scripting.function_list(library, withcode)
+        return self._execute(command.spec, command.words)
+
+    def function_load(self, code: str | bytes, replace: bool = False) -> str:
+        """FUNCTION LOAD: add a library.
+
+        Args:
+            code: Its text, which begins as `#!lua name=mylib`.
+            replace: Put it in place of the one of this name.
+
+        Returns:
+            The library's name.
+
+        Raises:
+            ServerError: The code is wrong, or the library exists.
+
+        Since: 7.0.0. Cost: O(1), that of compiling apart. Source: redis.io/commands/function-load
+        """
+        if replace:
+            return self._execute(_scripting._FUNCTION_LOAD, (b"FUNCTION", b"LOAD", b"REPLACE", code))
+        return self._execute(_scripting._FUNCTION_LOAD, (b"FUNCTION", b"LOAD", code))
+
+    def function_restore(self, payload: bytes, policy: Literal["APPEND", "REPLACE", "FLUSH"] | None = None) -> bool:
+        """FUNCTION RESTORE: add the libraries of a FUNCTION DUMP.
+
+        Args:
+            payload: What FUNCTION DUMP gave.
+            policy: APPEND, as without it, fails on a library that exists; REPLACE replaces it; FLUSH empties first.
+
+        Raises:
+            ServerError: The payload is wrong, or a library exists.
+
+        Since: 7.0.0. Cost: O(functions). Source: redis.io/commands/function-restore
+        """
+        if policy is None:
+            return self._execute(_scripting._FUNCTION_RESTORE, (b"FUNCTION", b"RESTORE", payload))
+        return self._execute(_scripting._FUNCTION_RESTORE, (b"FUNCTION", b"RESTORE", payload, policy))
+
+    def function_stats(self) -> FunctionStats:
+        """FUNCTION STATS: tell which function runs, and how much each engine holds.
+
+        The server answers it while a function blocks everything else.
+
+        Wire: flat arrays on RESP2, maps on RESP3.
+
+        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/function-stats
+        """
+        return self._execute(_scripting._FUNCTION_STATS, (b"FUNCTION", b"STATS"))
+
+    def script_exists(self, *shas: str | bytes) -> list[bool]:
+        """SCRIPT EXISTS: tell of each hash, in the order given, whether the server knows the script.
+
+        Since: 2.6.0. Cost: O(hashes). Source: redis.io/commands/script-exists
+        """
+        return self._execute(_scripting._SCRIPT_EXISTS, (b"SCRIPT", b"EXISTS", *shas))
+
+    def script_flush(self, mode: Literal["SYNC", "ASYNC"] | None = None) -> bool:
+        """SCRIPT FLUSH: let the server forget all scripts.
+
+        Args:
+            mode: Whether the reply waits until the memory is free; without it the server's configuration says.
+
+        Since: 2.6.0 (`mode` 6.2.0). Cost: O(scripts). Source: redis.io/commands/script-flush
+        """
+        return self._execute(
+            _scripting._SCRIPT_FLUSH, (b"SCRIPT", b"FLUSH") if mode is None else (b"SCRIPT", b"FLUSH", mode)
+        )
+
+    def script_kill(self) -> bool:
+        """SCRIPT KILL: stop the script that runs, if it has not written yet.
+
+        Raises:
+            NotBusyError: None runs.
+            UnkillableError: It has written.
+
+        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/script-kill
+        """
+        return self._execute(_scripting._SCRIPT_KILL, (b"SCRIPT", b"KILL"))
+
+    def script_load(self, script: str | bytes) -> str:
+        """SCRIPT LOAD: let the server know a script without running it.
+
+        Returns:
+            Its hash, for EVALSHA.
+
+        Since: 2.6.0. Cost: O(length of the text). Source: redis.io/commands/script-load
+        """
+        return self._execute(_scripting._SCRIPT_LOAD, (b"SCRIPT", b"LOAD", script))
+
+    # transactions
+
+    def discard(self) -> bool:
+        """DISCARD: drop what was queued since MULTI, and forget what is watched.
+
+        Raises:
+            ServerError: There was no MULTI.
+
+        Since: 2.0.0. Cost: O(queued commands). Source: redis.io/commands/discard
+        """
+        return self._execute(_transactions._DISCARD, (b"DISCARD",))
+
+    def exec(self) -> list[Any] | None:
+        """EXEC: run what was queued since MULTI, and forget what is watched.
+
+        Returns:
+            The replies as the protocol gave them, not shaped as each command's own method would; an error among them
+            is a ServerError in its place. None where a watched key had been changed: nothing was run.
+
+        Raises:
+            ExecAbortError: A command was refused while it was queued: nothing was run.
+
+        Since: 1.2.0. Cost: that of the queued commands. Source: redis.io/commands/exec
+        """
+        return self._execute(_transactions._EXEC, (b"EXEC",))
+
+    def multi(self) -> bool:
+        """MULTI: from here on commands are queued, each answered by QUEUED, until EXEC or DISCARD.
+
+        Since: 1.2.0. Cost: O(1). Source: redis.io/commands/multi
+        """
+        return self._execute(_transactions._MULTI, (b"MULTI",))
+
+    def unwatch(self) -> bool:
+        """UNWATCH: forget what is watched.
+
+        Since: 2.2.0. Cost: O(1). Source: redis.io/commands/unwatch
+        """
+        return self._execute(_transactions._UNWATCH, (b"UNWATCH",))
+
+    def watch(self, *keys: Key) -> bool:
+        """WATCH: let the next EXEC do nothing if one of these keys is changed by then.
+
+        Since: 2.2.0. Cost: O(keys). Source: redis.io/commands/watch
+        """
+        return self._execute(_transactions._WATCH, (b"WATCH", *keys))
+
+    # connection
+
+    def auth(self, password: str, username: str | None = None) -> bool:
+        """AUTH: make this connection another user's.
+
+        Args:
+            password: The password.
+            username: The user; None is the default one.
+
+        Returns:
+            True.
+
+        Raises:
+            AuthError: Wrong user or password.
+
+        Since: 1.0.0 (`username` 6.0.0). Cost: O(1). Source: redis.io/commands/auth
+        """
+        if username is None:
+            return self._execute(_connection._AUTH, (b"AUTH", password))
+        return self._execute(_connection._AUTH, (b"AUTH", username, password))
+
+    def client_caching(self, on: bool) -> bool:
+        """CLIENT CACHING: track the keys of this connection's next command, or not.
+
+        Args:
+            on: Yes after `client_tracking(optin=True)`, no after `client_tracking(optout=True)`.
+
+        Returns:
+            True.
+
+        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/client-caching
+        """
+        return self._execute(_connection._CLIENT_CACHING, (b"CLIENT", b"CACHING", b"YES" if on else b"NO"))
+
+    def client_capa(self, *capabilities: str) -> bool:
+        """CLIENT CAPA: tell the server what this connection understands, such as "redirect"; only Valkey has it.
+
+        Args:
+            *capabilities: Names; unknown ones are ignored.
+
+        Returns:
+            True.
+
+        Since: Valkey 8.0.0. Cost: O(1). Source: valkey.io/commands/client-capa
+        """
+        return self._execute(_connection._CLIENT_CAPA, (b"CLIENT", b"CAPA", *capabilities))
+
+    def client_getname(self) -> str | None:
+        """CLIENT GETNAME: read this connection's name; None where it has none.
+
+        Since: 2.6.9. Cost: O(1). Source: redis.io/commands/client-getname
+        """
+        return self._execute(_connection._CLIENT_GETNAME, (b"CLIENT", b"GETNAME"))
+
+    def client_getredir(self) -> int:
+        """CLIENT GETREDIR: read which connection gets the invalidations of this one.
+
+        Returns:
+            Its id; 0 when this connection gets them itself, -1 when nothing is tracked.
+
+        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/client-getredir
+        """
+        return self._execute(_connection._CLIENT_GETREDIR, (b"CLIENT", b"GETREDIR"))
+
+    def client_help(self) -> list[str]:
+        """CLIENT HELP: read the server's help on CLIENT, line by line.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/client-help
+        """
+        return self._execute(_connection._CLIENT_HELP, (b"CLIENT", b"HELP"))
+
+    def client_id(self) -> int:
+        """CLIENT ID: read the number that the server gave this connection.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/client-id
+        """
+        return self._execute(_connection._CLIENT_ID, (b"CLIENT", b"ID"))
+
+    def client_import_source(self, on: bool) -> bool:
+        """CLIENT IMPORT-SOURCE: let this connection touch expired keys while the server imports; only Valkey has it.
+
+        Args:
+            on: Whether it may.
+
+        Returns:
+            True.
+
+        Since: Valkey 8.1.0. Cost: O(1). Source: valkey.io/commands/client-import-source
+        """
+        command = _connection.client_import_source(on)
+        return self._execute(command.spec, command.words)
+
+    def client_info(self) -> dict[str, str]:
+        """CLIENT INFO: read what the server knows of this connection.
+
+        Returns:
+            Values by name, all of them text, such as `{"id": "7", "addr": "127.0.0.1:50000", ...}`.
+
+        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/client-info
+        """
+        return self._execute(_connection._CLIENT_INFO, (b"CLIENT", b"INFO"))
+
+    def client_kill(
+        self,
+        *,
+        client_id: int | None = None,
+        type: str | None = None,
+        user: str | None = None,
+        addr: str | None = None,
+        laddr: str | None = None,
+        skipme: bool | None = None,
+        maxage: int | None = None,
+    ) -> int:
+        """CLIENT KILL: close connections of the server's clients; all conditions must hold.
+
+        Args:
+            client_id: The connection's number.
+            type: "normal", "replica", "pubsub" or "primary".
+            user: The user it belongs to (from 6.0).
+            addr: Its "host:port".
+            laddr: The "host:port" of the server that it reached (from 6.2).
+            skipme: Whether this connection is spared; the server's default is yes.
+            maxage: At least so many seconds old (from 7.4).
+
+        Returns:
+            How many were closed.
+
+        Raises:
+            UsageError: No condition.
+
+        Since: 2.8.12. Cost: O(connections). Source: redis.io/commands/client-kill
+        """
+        command = _connection.client_kill(
+            client_id=client_id, type=type, user=user, addr=addr, laddr=laddr, skipme=skipme, maxage=maxage
+        )
+        return self._execute(command.spec, command.words)
+
+    def client_list(self, type: str | None = None, client_ids: Iterable[int] | None = None) -> list[dict[str, str]]:
+        """CLIENT LIST: read what the server knows of its connections.
+
+        Args:
+            type: Only "normal", "replica", "pubsub" or "master" ones.
+            client_ids: Only those with these numbers (from 6.2).
+
+        Returns:
+            One dict for each connection, all values text.
+
+        Raises:
+            UsageError: Both conditions, or an empty list of numbers.
+
+        Since: 2.4.0. Cost: O(connections). Source: redis.io/commands/client-list
+        """
+        command = _connection.client_list(type, client_ids)
+        return self._execute(command.spec, command.words)
+
+    def client_no_evict(self, on: bool) -> bool:
+        """CLIENT NO-EVICT: keep this connection when the server closes connections to save memory, or not.
+
+        Args:
+            on: Whether it is kept.
+
+        Returns:
+            True.
+
+        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/client-no-evict
+        """
+        command = _connection.client_no_evict(on)
+        return self._execute(command.spec, command.words)
+
+    def client_no_touch(self, on: bool) -> bool:
+        """CLIENT NO-TOUCH: let this connection's commands leave it unnoticed when a key was last used, or not.
+
+        Args:
+            on: Whether its commands go unnoticed.
+
+        Returns:
+            True.
+
+        Since: 7.2.0. Cost: O(1). Source: redis.io/commands/client-no-touch
+        """
+        command = _connection.client_no_touch(on)
+        return self._execute(command.spec, command.words)
+
+    def client_pause(self, timeout: Seconds, mode: Literal["ALL", "WRITE"] | None = None) -> bool:
+        """CLIENT PAUSE: let all clients' commands wait.
+
+        Args:
+            timeout: For how long, in seconds.
+            mode: "WRITE" stops writes alone (from 6.2); the server's default is "ALL".
+
+        Returns:
+            True.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/client-pause
+        """
+        command = _connection.client_pause(timeout, mode)
+        return self._execute(command.spec, command.words)
+
+    def client_setinfo(self, attribute: Literal["LIB-NAME", "LIB-VER"], value: str) -> bool:
+        """CLIENT SETINFO: tell the server which library this connection uses.
+
+        Args:
+            attribute: What is told.
+            value: Its value, without spaces.
+
+        Returns:
+            True.
+
+        Since: 7.2.0. Cost: O(1). Source: redis.io/commands/client-setinfo
+        """
+        return self._execute(_connection._CLIENT_SETINFO, (b"CLIENT", b"SETINFO", attribute, value))
+
+    def client_setname(self, name: str) -> bool:
+        """CLIENT SETNAME: give this connection a name; the option `client_name` does it for all of a client.
+
+        Args:
+            name: The name, without spaces; empty takes it away.
+
+        Returns:
+            True.
+
+        Since: 2.6.9. Cost: O(1). Source: redis.io/commands/client-setname
+        """
+        return self._execute(_connection._CLIENT_SETNAME, (b"CLIENT", b"SETNAME", name))
+
+    def client_tracking(
+        self,
+        on: bool,
+        *,
+        redirect: int | None = None,
+        prefixes: Iterable[str] = (),
+        bcast: bool = False,
+        optin: bool = False,
+        optout: bool = False,
+        noloop: bool = False,
+    ) -> bool:
+        """CLIENT TRACKING: have the server tell when keys that this connection read change, or not.
+
+        Args:
+            on: Whether it tells.
+            redirect: The number of the connection that is told instead.
+            prefixes: With `bcast`: only keys that begin so.
+            bcast: Tell of all keys, read or not.
+            optin: Only keys of a command that follows `client_caching(True)`.
+            optout: No keys of a command that follows `client_caching(False)`.
+            noloop: Nothing of what this connection changes itself.
+
+        Returns:
+            True.
+
+        Raises:
+            UsageError: `optin` and `optout` together.
+
+        Since: 6.0.0. Cost: O(prefixes). Source: redis.io/commands/client-tracking
+        """
+        command = _connection.client_tracking(
+            on, redirect=redirect, prefixes=prefixes, bcast=bcast, optin=optin, optout=optout, noloop=noloop
+        )
+        return self._execute(command.spec, command.words)
+
+    def client_trackinginfo(self) -> dict[str, Any]:
+        """CLIENT TRACKINGINFO: read what the server tracks for this connection.
+
+        Returns:
+            `flags` as a set, `redirect` as a number (-1 where nothing is tracked), `prefixes` as a list.
+
+        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/client-trackinginfo
+        """
+        return self._execute(_connection._CLIENT_TRACKINGINFO, (b"CLIENT", b"TRACKINGINFO"))
+
+    def client_unblock(self, client_id: int, error: bool = False) -> bool:
+        """CLIENT UNBLOCK: end the waiting of another connection's blocking command.
+
+        Args:
+            client_id: The connection's number.
+            error: Whether that command ends with an error instead of as if its time were up.
+
+        Returns:
+            Whether it was waiting.
+
+        Since: 5.0.0. Cost: O(log connections). Source: redis.io/commands/client-unblock
+        """
+        return self._execute(
+            _connection._CLIENT_UNBLOCK, (b"CLIENT", b"UNBLOCK", client_id, b"ERROR" if error else b"TIMEOUT")
+        )
+
+    def client_unpause(self) -> bool:
+        """CLIENT UNPAUSE: end what `client_pause` began.
+
+        Returns:
+            True.
+
+        Since: 6.2.0. Cost: O(paused connections). Source: redis.io/commands/client-unpause
+        """
+        return self._execute(_connection._CLIENT_UNPAUSE, (b"CLIENT", b"UNPAUSE"))
+
+    def echo(self, message: Arg) -> T:
+        """ECHO: have the server say what it was told.
+
+        Args:
+            message: Anything.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/echo
+        """
+        return self._execute(_connection._ECHO, (b"ECHO", message))
+
+    def hello(
+        self,
+        protover: Literal[2, 3] | None = None,
+        *,
+        username: str = "default",
+        password: str | None = None,
+        setname: str | None = None,
+    ) -> dict[str, Any]:
+        """HELLO: read what the server says of itself, and agree with it on a protocol, a user and a name.
+
+        Args:
+            protover: The protocol from here on; None keeps it.
+            username: The user, with `password`.
+            password: The password.
+            setname: This connection's name.
+
+        Returns:
+            `server`, `version`, `proto`, `id`, `mode`, `role`, `modules`.
+
+        Raises:
+            UsageError: `password` or `setname` without `protover`.
+            AuthError: Wrong user or password.
+
+        Wire: A map on RESP3, a flat list on RESP2.
+
+        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/hello
+        """
+        command = _connection.hello(protover, username=username, password=password, setname=setname)
+        return self._execute(command.spec, command.words)
+
+    @overload
+    def ping(self, message: None = None) -> bool: ...
+    @overload
+    def ping(self, message: Arg) -> T: ...
+    def ping(self, message: Arg | None = None) -> Any:
+        """PING: ask whether the server answers.
+
+        Args:
+            message: What it shall say; None lets it say PONG.
+
+        Returns:
+            True, or the message.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/ping
+        """
+        if message is None:
+            return self._execute(_connection._PING, (b"PING",))
+        return self._execute(_connection._PING_MESSAGE, (b"PING", message))
+
+    def reset(self) -> bool:
+        """RESET: take all state from this connection: user, database, name, transaction, subscriptions, protocol.
+
+        Returns:
+            True.
+
+        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/reset
+        """
+        return self._execute(_connection._RESET, (b"RESET",))
+
+    def select(self, db: int) -> bool:
+        """SELECT: change the database of this connection; the option `db` does it for all of a client.
+
+        Args:
+            db: The database's number.
+
+        Returns:
+            True.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/select
+        """
+        return self._execute(_connection._SELECT, (b"SELECT", db))
+
+    # server
+
+    def bgrewriteaof(self) -> bool:
+        """BGREWRITEAOF: begin to write the append-only file anew.
+
+        Returns:
+            True: it has begun, or will when a running save is done.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/bgrewriteaof
+        """
+        return self._execute(_server._BGREWRITEAOF, (b"BGREWRITEAOF",))
+
+    def bgsave(self, schedule: bool = False) -> bool:
+        """BGSAVE: begin to save all data to disk.
+
+        Args:
+            schedule: While the append-only file is being written, wait for its end instead of failing.
+
+        Returns:
+            True: it has begun, or will.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/bgsave
+        """
+        if schedule:
+            return self._execute(_server._BGSAVE, (b"BGSAVE", b"SCHEDULE"))
+        return self._execute(_server._BGSAVE, (b"BGSAVE",))
+
+    def command(self) -> list[dict[str, Any]]:
+        """COMMAND: read the facts of all commands that the server knows, as `command_info` gives them.
+
+        Wire: Sets and maps on RESP3, lists on RESP2.
+
+        Since: 2.8.13. Cost: O(commands). Source: redis.io/commands/command
+        """
+        return self._execute(_server._COMMAND, (b"COMMAND",))
+
+    def command_count(self) -> int:
+        """COMMAND COUNT: count the commands that the server knows.
+
+        Since: 2.8.13. Cost: O(1). Source: redis.io/commands/command-count
+        """
+        return self._execute(_server._COMMAND_COUNT, (b"COMMAND", b"COUNT"))
+
+    def command_docs(self, *names: str) -> dict[str, dict[str, Any]]:
+        """COMMAND DOCS: read the server's documentation of commands.
+
+        Args:
+            *names: The commands; none asks for all. Unknown ones are left out.
+
+        Returns:
+            By name: summary, since, group, arguments and more, as maps and lists; flags as sets.
+
+        Wire: Maps and sets on RESP3, lists on RESP2.
+
+        Since: 7.0.0. Cost: O(commands). Source: redis.io/commands/command-docs
+        """
+        return self._execute(_server._COMMAND_DOCS, (b"COMMAND", b"DOCS", *names))
+
+    def command_getkeys(self, *words: Arg) -> list[T]:
+        """COMMAND GETKEYS: have the server find the keys in a command.
+
+        Args:
+            *words: The command, name and arguments.
+
+        Since: 2.8.13. Cost: O(arguments). Source: redis.io/commands/command-getkeys
+        """
+        return self._execute(_server._COMMAND_GETKEYS, (b"COMMAND", b"GETKEYS", *words))
+
+    def command_getkeysandflags(self, *words: Arg) -> list[tuple[T, builtins.set[str]]]:
+        """COMMAND GETKEYSANDFLAGS: have the server find the keys in a command, and what is done to each.
+
+        Args:
+            *words: The command, name and arguments.
+
+        Returns:
+            `(key, flags)` for each key, such as `("k", {"RW", "update"})`.
+
+        Since: 7.0.0. Cost: O(arguments). Source: redis.io/commands/command-getkeysandflags
+        """
+        return self._execute(_server._COMMAND_GETKEYSANDFLAGS, (b"COMMAND", b"GETKEYSANDFLAGS", *words))
+
+    def command_info(self, *names: str) -> list[dict[str, Any] | None]:
+        """COMMAND INFO: read the facts of commands.
+
+        Args:
+            *names: The commands; none asks for all.
+
+        Returns:
+            For each name a dict with `name`, `arity`, `flags`, `first_key`, `last_key`, `step`, `acl_categories`,
+            `tips`, `key_specs`, `subcommands`; None where the server does not know it.
+
+        Wire: Sets and maps on RESP3, lists on RESP2.
+
+        Since: 2.8.13. Cost: O(commands). Source: redis.io/commands/command-info
+        """
+        return self._execute(_server._COMMAND_INFO, (b"COMMAND", b"INFO", *names))
+
+    def command_list(
+        self,
+        *,
+        module: str | None = None,
+        aclcat: str | None = None,
+        pattern: str | None = None,
+    ) -> list[str]:
+        """COMMAND LIST: read the names of the commands that the server knows.
+
+        Args:
+            module: Only those of this module.
+            aclcat: Only those in this ACL category.
+            pattern: Only names that match.
+
+        Raises:
+            UsageError: More than one condition.
+
+        Since: 7.0.0. Cost: O(commands). Source: redis.io/commands/command-list
+        """
+        command = _server.command_list(module=module, aclcat=aclcat, pattern=pattern)
+        return self._execute(command.spec, command.words)
+
+    def config_get(self, *patterns: str) -> dict[str, str]:
+        """CONFIG GET: read configuration parameters.
+
+        Args:
+            *patterns: Names, or patterns of names (several from 7.0).
+
+        Returns:
+            Values by name, all of them text.
+
+        Wire: A map on RESP3, a flat list on RESP2.
+
+        Since: 2.0.0. Cost: O(parameters). Source: redis.io/commands/config-get
+        """
+        return self._execute(_server._CONFIG_GET, (b"CONFIG", b"GET", *patterns))
+
+    def config_resetstat(self) -> bool:
+        """CONFIG RESETSTAT: set the counters of INFO back.
+
+        Returns:
+            True.
+
+        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/config-resetstat
+        """
+        return self._execute(_server._CONFIG_RESETSTAT, (b"CONFIG", b"RESETSTAT"))
+
+    def config_rewrite(self) -> bool:
+        """CONFIG REWRITE: write the configuration in force to the file that the server began with.
+
+        Returns:
+            True.
+
+        Raises:
+            ServerError: It began without one, or cannot write it.
+
+        Since: 2.8.0. Cost: O(parameters). Source: redis.io/commands/config-rewrite
+        """
+        return self._execute(_server._CONFIG_REWRITE, (b"CONFIG", b"REWRITE"))
+
+    def config_set(self, parameter: str, value: Arg, *more: Arg) -> bool:
+        """CONFIG SET: change configuration parameters, all or none.
+
+        Args:
+            parameter: A name.
+            value: Its value.
+            *more: More names and values, in turn (from 7.0).
+
+        Returns:
+            True.
+
+        Raises:
+            UsageError: A name without a value.
+            ServerError: A name is unknown, or a value is not fit.
+
+        Since: 2.0.0. Cost: O(parameters). Source: redis.io/commands/config-set
+        """
+        command = _server.config_set(parameter, value, *more)
+        return self._execute(command.spec, command.words)
+
+    def dbsize(self) -> int:
+        """DBSIZE: count the keys of the database.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/dbsize
+        """
+        return self._execute(_server._DBSIZE, (b"DBSIZE",))
+
+    def flushall(self, asynchronous: bool = False) -> bool:
+        """FLUSHALL: delete all keys of all databases.
+
+        Args:
+            asynchronous: Free the memory afterwards, beside other work.
+
+        Returns:
+            True.
+
+        Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/flushall
+        """
+        if asynchronous:
+            return self._execute(_server._FLUSHALL, (b"FLUSHALL", b"ASYNC"))
+        return self._execute(_server._FLUSHALL, (b"FLUSHALL",))
+
+    def flushdb(self, asynchronous: bool = False) -> bool:
+        """FLUSHDB: delete all keys of the database.
+
+        Args:
+            asynchronous: Free the memory afterwards, beside other work.
+
+        Returns:
+            True.
+
+        Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/flushdb
+        """
+        if asynchronous:
+            return self._execute(_server._FLUSHDB, (b"FLUSHDB", b"ASYNC"))
+        return self._execute(_server._FLUSHDB, (b"FLUSHDB",))
+
+    def info(self, *sections: str) -> dict[str, Any]:
+        """INFO: read what the server tells of itself.
+
+        Args:
+            *sections: Such as "memory" (several from 7.0); none asks for the usual ones.
+
+        Returns:
+            Values by name: whole numbers as int, numbers with a point as float, `a=1,b=2` as a dict, all else and all
+            versions as text; `modules` is a list.
+
+        Wire: A verbatim string on RESP3, a bulk string on RESP2.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/info
+        """
+        return self._execute(_server._INFO, (b"INFO", *sections))
+
+    def lastsave(self) -> int:
+        """LASTSAVE: read when the data was last saved, in seconds since the epoch.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/lastsave
+        """
+        return self._execute(_server._LASTSAVE, (b"LASTSAVE",))
+
+    def lolwut(self, version: int | None = None, *numbers: int) -> str:
+        """LOLWUT: have the server draw a picture, and tell its version.
+
+        Args:
+            version: Of which version; None is its own.
+            *numbers: Measures of the picture; need `version`.
+
+        Since: 5.0.0. Cost: O(picture). Source: redis.io/commands/lolwut
+        """
+        if version is None:
+            return self._execute(_server._LOLWUT, (b"LOLWUT",))
+        return self._execute(_server._LOLWUT, (b"LOLWUT", b"VERSION", version, *numbers))
+
+    def memory_usage(self, key: Key, samples: int | None = None) -> int | None:
+        """MEMORY USAGE: estimate the bytes that a key and its value take.
+
+        Args:
+            key: The key.
+            samples: How many elements to look at; 0 is all, 5 when not given.
+
+        Returns:
+            Bytes; None where there is no such key.
+
+        Since: 4.0.0. Cost: O(samples). Source: redis.io/commands/memory-usage
+        """
+        if samples is None:
+            return self._execute(_server._MEMORY_USAGE, (b"MEMORY", b"USAGE", key))
+        return self._execute(_server._MEMORY_USAGE, (b"MEMORY", b"USAGE", key, b"SAMPLES", samples))
+
+    def role(self) -> dict[str, Any]:
+        """ROLE: read what part the server plays in replication.
+
+        Returns:
+            `role` is "master" (with `offset`, and `replicas` as `(host, port, offset)`), "slave" (with `host`, `port`,
+            `state`, `offset` of its primary) or "sentinel" (with `services`).
+
+        Since: 2.8.12. Cost: O(1). Source: redis.io/commands/role
+        """
+        return self._execute(_server._ROLE, (b"ROLE",))
+
+    def save(self) -> bool:
+        """SAVE: save all data to disk; it holds the server up, `bgsave` does not.
+
+        Returns:
+            True.
+
+        Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/save
+        """
+        return self._execute(_server._SAVE, (b"SAVE",))
+
+    def slowlog_get(self, count: int | None = None) -> list[SlowCommand]:
+        """SLOWLOG GET: read the commands that took long, the newest first.
+
+        Args:
+            count: How many at most; -1 is all (from 7.0), 10 when not given.
+
+        Returns:
+            The entries; their words are always bytes.
+
+        Since: 2.2.12. Cost: O(count). Source: redis.io/commands/slowlog-get
+        """
+        if count is None:
+            return self._execute(_server._SLOWLOG_GET, (b"SLOWLOG", b"GET"))
+        return self._execute(_server._SLOWLOG_GET, (b"SLOWLOG", b"GET", count))
+
+    def slowlog_len(self) -> int:
+        """SLOWLOG LEN: count the entries of the slow log.
+
+        Since: 2.2.12. Cost: O(1). Source: redis.io/commands/slowlog-len
+        """
+        return self._execute(_server._SLOWLOG_LEN, (b"SLOWLOG", b"LEN"))
+
+    def slowlog_reset(self) -> bool:
+        """SLOWLOG RESET: empty the slow log.
+
+        Returns:
+            True.
+
+        Since: 2.2.12. Cost: O(entries). Source: redis.io/commands/slowlog-reset
+        """
+        return self._execute(_server._SLOWLOG_RESET, (b"SLOWLOG", b"RESET"))
+
+    def swapdb(self, first: int, second: int) -> bool:
+        """SWAPDB: exchange the keys of two databases at once, for every client.
+
+        Args:
+            first: One database.
+            second: The other.
+
+        Returns:
+            True.
+
+        Since: 4.0.0. Cost: O(clients that watch or block). Source: redis.io/commands/swapdb
+        """
+        return self._execute(_server._SWAPDB, (b"SWAPDB", first, second))
+
+    def time(self) -> tuple[int, int]:
+        """TIME: read the server's clock.
+
+        Returns:
+            Seconds since the epoch, and microseconds of the current second.
+
+        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/time
+        """
+        return self._execute(_server._TIME, (b"TIME",))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "InstantMs",
     "Milliseconds",
+    "condition",
     "expiry",
     "flattened",
     "instant",
@@ -25,6 +26,8 @@ __all__ = [
     "milliseconds",
     "only_one",
     "seconds",
+    "switch",
+    "wait_ms",
 ]
 
 Milliseconds: TypeAlias = int | timedelta
@@ -48,6 +51,19 @@ def only_one(command: str, **given: bool) -> None:
     """
     if sum(given.values()) > 1:
         raise UsageError(f"{command} takes only one of {', '.join(given)}")
+
+
+def switch(on: bool) -> bytes:
+    """Return ON or OFF."""
+    return b"ON" if on else b"OFF"
+
+
+def condition(command: str, nx: bool, xx: bool, gt: bool, lt: bool) -> tuple[Arg, ...]:
+    """Return the word of the one condition of EXPIRE and its kin that was given, if any."""
+    if not (nx or xx or gt or lt):
+        return ()
+    only_one(command, nx=nx, xx=xx, gt=gt, lt=lt)
+    return (b"NX" if nx else b"XX" if xx else b"GT" if gt else b"LT",)
 
 
 def flattened(command: str, mapping: Items[Any, Arg]) -> list[Arg]:
@@ -112,6 +128,14 @@ def milliseconds(option: str, value: Milliseconds) -> int:
     if isinstance(value, timedelta):
         return -(-(value // _TICK) // 1000)
     return _whole(option, value, "a whole number of milliseconds or a timedelta")
+
+
+def wait_ms(option: str, value: Seconds) -> int:
+    """Return a waiting time in seconds as the milliseconds that go out; more than 0 never becomes 0, "for ever"."""
+    whole, number = seconds(option, value)
+    if number < 0:
+        raise UsageError(f"{option} must not be negative; 0 waits for ever")
+    return number * 1000 if whole else number
 
 
 def instant_ms(option: str, value: InstantMs) -> int:
