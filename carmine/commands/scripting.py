@@ -280,7 +280,7 @@ def function_restore(payload: bytes, policy: Literal["APPEND", "REPLACE", "FLUSH
 
     Args:
         payload: What FUNCTION DUMP gave.
-        policy: APPEND, as without it, fails on a library that exists; REPLACE replaces it; FLUSH removes all before.
+        policy: APPEND, as without it, fails on a library that exists; REPLACE replaces it; FLUSH empties first.
 
     Raises:
         ServerError: The payload is wrong, or a library exists.

@@ -67,7 +67,7 @@ def sdiff(*keys: Key) -> Command[set[Text]]:
 
 
 def sdiffstore(dest: Key, *keys: Key) -> Command[int]:
-    """SDIFFSTORE: store the members of the first set that are in none of the others, in place of what was in `dest`.
+    """SDIFFSTORE: store what SDIFF would give, in place of what was in `dest`.
 
     Returns:
         How many members the result has.

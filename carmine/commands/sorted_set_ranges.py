@@ -123,8 +123,8 @@ def zrange(
 
     Args:
         key: The sorted set.
-        start: A rank (0 the lowest score, -1 the highest); with `byscore` a score or "(1.5"; with `bylex` "[a", "(a",
-            "-" or "+". With `rev` and one of these two the greater end.
+        start: A rank (0 the lowest score, -1 the highest); with `byscore` a score or "(1.5"; with `bylex`
+            "[a", "(a", "-" or "+". With `rev` and one of these two the greater end.
         end: The other end.
         byscore: The ends are scores.
         bylex: The ends are members in lexical order, where all scores are equal.
@@ -134,11 +134,13 @@ def zrange(
         withscores: Give `(member, score)` instead of members; Redis refuses it with `bylex`.
 
     Raises:
-        UsageError: `byscore` with `bylex`; `offset` without `num` or the reverse; both without `byscore` or `bylex`.
+        UsageError: `byscore` with `bylex`; `offset` without `num` or the reverse; both without `byscore` or
+            `bylex`.
 
     Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
 
-    Since: 1.2.0 (all but `withscores` 6.2.0). Cost: O(log(members) + offset + result). Source: redis.io/commands/zrange
+    Since: 1.2.0 (all options but `withscores` 6.2.0). Cost: O(log(members) + offset + result).
+    Source: redis.io/commands/zrange
     """
     if not (withscores or byscore or bylex or rev) and offset is None and num is None:
         return Command(_ZRANGE, (b"ZRANGE", key, start, end))
@@ -257,10 +259,8 @@ def zrangestore(
 
     Since: 6.2.0. Cost: O(log(members) + offset + result). Source: redis.io/commands/zrangestore
     """
-    return Command(
-        _ZRANGESTORE,
-        (b"ZRANGESTORE", dest, key, *_range("ZRANGESTORE", start, end, byscore, bylex, rev, offset, num)),
-    )
+    part = _range("ZRANGESTORE", start, end, byscore, bylex, rev, offset, num)
+    return Command(_ZRANGESTORE, (b"ZRANGESTORE", dest, key, *part))
 
 
 def zremrangebylex(key: Key, min: str | bytes, max: str | bytes) -> Command[int]:

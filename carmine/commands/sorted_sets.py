@@ -82,7 +82,7 @@ def bzmpop(
 
 
 def bzpopmax(keys: Key | Iterable[Key], timeout: Seconds = 0) -> Command[PoppedMember[Text] | None]:
-    """BZPOPMAX: pop the member of the highest score from the first sorted set that has any, and wait for one to come.
+    """BZPOPMAX: pop the member of the highest score from the first sorted set that has any; wait for one.
 
     Args:
         keys: The sorted sets, looked at in this order.
@@ -97,7 +97,7 @@ def bzpopmax(keys: Key | Iterable[Key], timeout: Seconds = 0) -> Command[PoppedM
 
 
 def bzpopmin(keys: Key | Iterable[Key], timeout: Seconds = 0) -> Command[PoppedMember[Text] | None]:
-    """BZPOPMIN: pop the member of the lowest score from the first sorted set that has any, and wait for one to come.
+    """BZPOPMIN: pop the member of the lowest score from the first sorted set that has any; wait for one.
 
     Args:
         keys: The sorted sets, looked at in this order.
@@ -301,7 +301,9 @@ def zrandmember(key: Key, count: int, withscores: Literal[False] = False) -> Com
 @overload
 def zrandmember(key: Key, count: int, withscores: Literal[True]) -> Command[list[ScoredMember[Text]]]: ...
 @overload
-def zrandmember(key: Key, count: int, withscores: bool) -> Command[list[Text] | list[ScoredMember[Text]]]: ...
+def zrandmember(
+    key: Key, count: int | None, withscores: bool
+) -> Command[Text | list[Text] | list[ScoredMember[Text]] | None]: ...
 def zrandmember(key: Key, count: int | None = None, withscores: bool = False) -> Command[Any]:
     """ZRANDMEMBER: look at members picked at random.
 

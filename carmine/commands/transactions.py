@@ -1,4 +1,4 @@
-"""Commands of the group "transactions": a block of commands that the server runs without another's in between.
+"""Commands of the group "transactions": several commands run with none of another client in between.
 
 They belong to one connection: a client refuses them and offers `transaction()`; a pinned connection takes them.
 """
