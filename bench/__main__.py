@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from bench import envs, machine, probes, profiles, report, server
+from bench import envs, loopback, machine, probes, profiles, report, server
 from bench.contestant import KINDS
 from bench.rows import ROWS
 from bench.run import Outcome, Settings, places_of, run
@@ -38,6 +38,12 @@ def arguments(words: list[str]) -> argparse.Namespace:
         choices=("same", "apart", "none"),
         default="same",
         help="server and clients on one core (the default: the quietest on a small machine), on two, or as it comes",
+    )
+    parser.add_argument(
+        "--net",
+        choices=("own", "host"),
+        default="own",
+        help="a loopback of its own, if the kernel allows it, or the machine's (see bench/loopback.py)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write; a .md is written beside it")
     parser.add_argument("--profile", action="store_true", help="profile carmine and the reference instead of comparing")
@@ -74,11 +80,12 @@ def main(words: list[str]) -> int:
         return 0
     chosen, cores = settings(asked)
     _prepare({KINDS[place.kind].environment for place in places_of(rows)})
+    network = loopback.enter() if asked.net == "own" else f"the machine's loopback, {loopback.describe()}"
     if asked.profile:
         with server.running(asked.server, cores) as running:
             sys.stdout.write(profiles.write(rows, running, chosen, RESULTS / "profile", say))
         return 0
-    return _measure(asked, chosen, cores)
+    return _measure(asked, chosen, cores, network)
 
 
 def _prepare(names: set[str | None]) -> None:
@@ -86,7 +93,7 @@ def _prepare(names: set[str | None]) -> None:
         say(envs.set_up([name])[0])
 
 
-def _measure(asked: argparse.Namespace, chosen: Settings, cores: frozenset[int]) -> int:
+def _measure(asked: argparse.Namespace, chosen: Settings, cores: frozenset[int], network: str) -> int:
     wanted = re.compile(asked.only)
     rows = [row for row in ROWS if wanted.search(row.name)]
     meta = {**machine.describe(), "load before": machine.load()}
@@ -96,6 +103,7 @@ def _measure(asked: argparse.Namespace, chosen: Settings, cores: frozenset[int])
     meta |= {
         "load after": machine.load(),
         "server": running.version,
+        "network": network,
         "pinning": f"{asked.pin}: server {sorted(cores) or 'any'}, clients {sorted(chosen.cores) or 'any'}",
         "schedule": str(chosen),
         "versions": versions,

@@ -19,6 +19,11 @@ from bench.rivals.work import Unavailable
 #: Longer than any block may take: a contestant that needs more has stalled.
 PATIENCE = 60.0
 
+# glibc gives large blocks back to the kernel or keeps them, as the layout of a process's heap happens to be; page
+# faults then make the 10 MiB rows up to four times slower in one process than in its twin. Kept for all, the rows
+# compare clients.
+KEPT_HEAP = (("MALLOC_MMAP_THRESHOLD_", str(32 * 1024 * 1024)), ("MALLOC_TRIM_THRESHOLD_", str(128 * 1024 * 1024)))
+
 
 class Kind(NamedTuple):
     """How a rival's worker is started."""
@@ -63,7 +68,13 @@ class Sample(NamedTuple):
 class Contestant:
     """One worker process."""
 
-    def __init__(self, kind: Kind, address: tuple[str, int], cores: set[int] | None = None) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        address: tuple[str, int],
+        cores: frozenset[int] = frozenset(),
+        variables: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         if kind.environment and not envs.environment(kind.environment).is_ready:
             raise Unavailable(f"its environment is missing: run `python -m bench setup {kind.environment}`")
         words = [kind.python, "-m", "bench.worker", kind.module, address[0], str(address[1])]
@@ -73,7 +84,7 @@ class Contestant:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=envs.ROOT,
-            env={**_environment(), **dict(kind.variables)},
+            env={**_environment(), **dict(variables), **dict(kind.variables)},
         )
         if cores:
             os.sched_setaffinity(self._process.pid, cores)
@@ -137,4 +148,4 @@ class Contestant:
 
 def _environment() -> dict[str, str]:
     # What could change a rival's path must not leak in from the caller's shell.
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CARMINE_"))}
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CARMINE_", "MALLOC_"))}

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from bench.contestant import KINDS, Contestant
+from bench.contestant import KEPT_HEAP, KINDS, Contestant
 from bench.measure import calibrate
 from bench.rivals.work import Unavailable
 
@@ -51,7 +51,7 @@ def write(rows: Sequence[Row], server: Server, settings: Settings, folder: Path,
 def _place(place: Place, server: Server, settings: Settings) -> str:
     title = f"## {place.label} ({place.kind}, {place.work})\n\n"
     try:
-        worker = Contestant(KINDS[place.kind], server.address, set(settings.cores))
+        worker = Contestant(KINDS[place.kind], server.address, settings.cores, KEPT_HEAP)
     except Unavailable as reason:
         return f"{title}not available: {reason}\n"
     try:

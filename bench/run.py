@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import data
-from bench.contestant import KINDS, Contestant
+from bench.contestant import KEPT_HEAP, KINDS, Contestant
 from bench.measure import CONTROL, Seat, Times, play
 from bench.rivals.work import Unavailable
 
@@ -64,7 +64,7 @@ class Launch:
         """Return the worker of that kind; another copy is another process."""
         name = kind + copy
         if name not in self._crew:
-            worker = self._crew[name] = Contestant(KINDS[kind], self._server.address, set(self._cores))
+            worker = self._crew[name] = Contestant(KINDS[kind], self._server.address, self._cores, KEPT_HEAP)
             self.versions[kind] = worker.order("hello")
         return self._crew[name]
 
@@ -95,10 +95,20 @@ def run(rows: Sequence[Row], server: Server, settings: Settings, say: Say) -> tu
             for outcome in outcomes:
                 say(f"launch {number + 1}/{settings.launches}, load {os.getloadavg()[0]:.1f}: {outcome.row.name}")
                 _play(outcome, launch, settings, chance)
+                for _ in range(outcome.row.again):
+                    _play_anew(outcome, server, settings, chance)
         finally:
             launch.stop()
         versions.update(launch.versions)
     return outcomes, versions
+
+
+def _play_anew(outcome: Outcome, server: Server, settings: Settings, chance: random.Random) -> None:
+    launch = Launch(server, settings.cores)
+    try:
+        _play(outcome, launch, settings, chance)
+    finally:
+        launch.stop()
 
 
 def _play(outcome: Outcome, launch: Launch, settings: Settings, chance: random.Random) -> None:
