@@ -1,8 +1,9 @@
 """A loopback of the benchmark's own, where the kernel lets us have one.
 
-Why: with BBR as congestion control, every loopback connection is paced by what BBR came to believe of it, and one 10 MiB
-reply takes 1.6 ms on one connection and 3.4 on the next, for as long as they live. The setting is the machine's, and not
-ours to change; inside a network namespace of our own it is. There the connections are alike, and nobody else's traffic.
+Why: with BBR as congestion control, every loopback connection is paced by what BBR came to believe of it, and one 10
+MiB reply takes 1.6 ms on one connection and 3.4 on the next, for as long as they live. The setting is the machine's,
+and not ours to change; inside a network namespace of our own it is. There the connections are alike, and nobody
+else's traffic.
 
 Knows Linux; elsewhere, and without the right to it, the machine's loopback is used and the result says so.
 """
