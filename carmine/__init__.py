@@ -1,0 +1,182 @@
+"""carmine: a Redis and Valkey client with a hand-written codec and its own socket pool.
+
+Public names only. The Async names load asyncio when they are first touched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from carmine._version import __version__
+from carmine.client._sync.client import Client, connect
+from carmine.client._sync.pinned import PinnedConnection
+from carmine.client._sync.pipeline import Pipeline
+from carmine.client._sync.transaction import Atomic, Transaction
+from carmine.commands.command import Command, Reply
+from carmine.errors import (
+    AskError,
+    AuthError,
+    BadRequestError,
+    BusyError,
+    BusyGroupError,
+    BusyKeyError,
+    CarmineError,
+    ClusterDownError,
+    ConnectFailed,
+    ConnectionLost,
+    ConnectTimeout,
+    CrossSlotError,
+    DecodeError,
+    ExecAbortError,
+    HandshakeFailed,
+    LoadingError,
+    MasterDownError,
+    MaxClientsError,
+    MisconfiguredError,
+    MissingExtra,
+    MovedError,
+    NetworkError,
+    NoPermissionError,
+    NoReplicasError,
+    NoScriptError,
+    NotBusyError,
+    OutOfMemoryError,
+    Outcome,
+    PipelineError,
+    PoolClosed,
+    PoolError,
+    PoolTimeout,
+    ProtocolError,
+    ReadOnlyError,
+    ReadTimeout,
+    RetryRule,
+    ServerError,
+    TopologyError,
+    TryAgainError,
+    UnblockedError,
+    UnexpectedReplyError,
+    UnkillableError,
+    UsageError,
+    WatchError,
+    WriteTimeout,
+    WrongTypeError,
+)
+from carmine.retry import Retry
+from carmine.transport.address import Address
+from carmine.transport.credentials import Credentials, InsecureConnectionWarning, Secret
+from carmine.transport.hooks import Hooks
+from carmine.transport.options import OptionArgs, Options
+from carmine.transport.pool import Pool, PoolStats
+from carmine.types import Arg, Key, ScanPage, ScoredMember, Seconds
+
+if TYPE_CHECKING:
+    from carmine.client._async.client import AsyncClient, connect_async
+    from carmine.client._async.pinned import AsyncPinnedConnection
+    from carmine.client._async.pipeline import AsyncPipeline
+    from carmine.client._async.transaction import AsyncTransaction
+    from carmine.transport.async_pool import AsyncPool
+
+__all__ = [
+    "Address",
+    "Arg",
+    "AskError",
+    "AsyncClient",
+    "AsyncPinnedConnection",
+    "AsyncPipeline",
+    "AsyncPool",
+    "AsyncTransaction",
+    "Atomic",
+    "AuthError",
+    "BadRequestError",
+    "BusyError",
+    "BusyGroupError",
+    "BusyKeyError",
+    "CarmineError",
+    "Client",
+    "ClusterDownError",
+    "Command",
+    "ConnectFailed",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "Credentials",
+    "CrossSlotError",
+    "DecodeError",
+    "ExecAbortError",
+    "HandshakeFailed",
+    "Hooks",
+    "InsecureConnectionWarning",
+    "Key",
+    "LoadingError",
+    "MasterDownError",
+    "MaxClientsError",
+    "MisconfiguredError",
+    "MissingExtra",
+    "MovedError",
+    "NetworkError",
+    "NoPermissionError",
+    "NoReplicasError",
+    "NoScriptError",
+    "NotBusyError",
+    "OptionArgs",
+    "Options",
+    "OutOfMemoryError",
+    "Outcome",
+    "PinnedConnection",
+    "Pipeline",
+    "PipelineError",
+    "Pool",
+    "PoolClosed",
+    "PoolError",
+    "PoolStats",
+    "PoolTimeout",
+    "ProtocolError",
+    "ReadOnlyError",
+    "ReadTimeout",
+    "Reply",
+    "Retry",
+    "RetryRule",
+    "ScanPage",
+    "ScoredMember",
+    "Seconds",
+    "Secret",
+    "ServerError",
+    "TopologyError",
+    "Transaction",
+    "TryAgainError",
+    "UnblockedError",
+    "UnexpectedReplyError",
+    "UnkillableError",
+    "UsageError",
+    "WatchError",
+    "WriteTimeout",
+    "WrongTypeError",
+    "__version__",
+    "connect",
+    "connect_async",
+]
+
+_ASYNC = {
+    "AsyncClient": "carmine.client._async.client",
+    "AsyncPinnedConnection": "carmine.client._async.pinned",
+    "AsyncPipeline": "carmine.client._async.pipeline",
+    "AsyncPool": "carmine.transport.async_pool",
+    "AsyncTransaction": "carmine.client._async.transaction",
+    "connect_async": "carmine.client._async.client",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load an Async name at its first touch: asyncio costs more than all the rest (PEP 562)."""
+    module = _ASYNC.get(name)
+    if module is None:
+        raise AttributeError(f"module 'carmine' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - only those who touch an Async name pay
+
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(__all__)

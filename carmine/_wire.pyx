@@ -91,6 +91,7 @@ cdef class WireIO:
     cdef readonly Py_ssize_t owed
     cdef readonly object pushes
     cdef public bint is_stream
+    cdef public double look_after, max_idle
     cdef bint alive, busy, must_poll
     cdef double timeout, began, deadline, last_used
     cdef Py_ssize_t want, written, got, max_pushes
@@ -103,6 +104,8 @@ cdef class WireIO:
         self.pushes = deque()
         self.max_pushes = parser.limits.pushes
         self.timeout = FOREVER if timeout is None else timeout
+        self.look_after = QUIET
+        self.max_idle = FOREVER
         self.want = READ
         self.alive = True
         self.last_used = carmine_clock()
@@ -116,6 +119,10 @@ cdef class WireIO:
     def idle_for(self):
         """Seconds since the last call ended."""
         return carmine_clock() - self.last_used
+
+    def set_protocol(self, int version):
+        """Read what follows as RESP2 or RESP3."""
+        self.parser.protocol = version
 
     def give_up(self):
         """Refuse every further call; the socket is about to be closed."""
@@ -210,6 +217,19 @@ cdef class WireIO:
         finally:
             self.end()
 
+    def probe(self):
+        """Return whether an idle connection is still good; pushes that came meanwhile are kept."""
+        if not self.is_usable:
+            return False
+        self.begin(None)
+        try:
+            self.look()
+            return True
+        except (ConnectionLost, ProtocolError):
+            return False
+        finally:
+            self.end()
+
     def send(self, words):
         """Send one command whose confirmations come as pushes, as SUBSCRIBE does.
 
@@ -290,8 +310,11 @@ cdef class WireIO:
         cdef char byte
         cdef ssize_t n
         cdef bint is_push = False
-        if self.began - self.last_used < QUIET:
+        cdef double idle = self.began - self.last_used
+        if idle < self.look_after:
             return 0
+        if idle > self.max_idle:
+            raise self.lost("the connection was idle for longer than max_idle_time", 0)
         while True:
             n = recv(self.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
             if n < 0:

@@ -52,6 +52,7 @@ __all__ = [
     "TopologyError",
     "TryAgainError",
     "UnblockedError",
+    "UnexpectedReplyError",
     "UnkillableError",
     "UsageError",
     "WatchError",
@@ -385,6 +386,10 @@ class PipelineError(CarmineError):
         self.index = index
         self.command = command
         self.replies = replies
+
+
+class UnexpectedReplyError(CarmineError):
+    """A reply is RESP, but not of the shape that its command's documentation gives."""
 
 
 class TopologyError(CarmineError):

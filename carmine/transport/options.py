@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from carmine.transport.option_table import CheckMoment
     from carmine.types import Seconds
 
-__all__ = ["DEFAULT_URL", "OptionArgs", "Options"]
+__all__ = ["DEFAULT_URL", "ClientArgs", "OptionArgs", "Options"]
 
 DEFAULT_URL: Final = "redis://127.0.0.1:6379/0"
 
 
-class OptionArgs(TypedDict, total=False):
-    """The keyword arguments that every client takes; what they mean stands at `Options`."""
+class ClientArgs(TypedDict, total=False):
+    """The keyword arguments of every client but `decode`, which decides its type; see `Options`."""
 
     username: str | None
     password: str | Secret | None
@@ -42,7 +42,6 @@ class OptionArgs(TypedDict, total=False):
     db: int
     client_name: str | None
     protocol: Literal[2, 3] | None
-    decode: bool
     serializer: None
     tls: SSLContext | bool | None
     insecure_skip_verify: bool
@@ -64,6 +63,12 @@ class OptionArgs(TypedDict, total=False):
     hooks: object
     socket_factory: Callable[..., socket.socket] | None
     on_connect: Callable[[Any], Awaitable[object] | object] | None
+
+
+class OptionArgs(ClientArgs, total=False):
+    """The keyword arguments that every client takes; what they mean stands at `Options`."""
+
+    decode: bool
 
 
 class Options(Frozen):

@@ -58,6 +58,8 @@ class SocketIO:
         "_written",
         "address",
         "is_stream",
+        "look_after",
+        "max_idle",
         "owed",
         "pushes",
     )
@@ -69,6 +71,8 @@ class SocketIO:
         self.owed = 0
         self.pushes: deque[Any] = deque()
         self.is_stream = False
+        self.look_after = _QUIET
+        self.max_idle = math.inf
         self._max_pushes = parser.limits.pushes
         self._timeout = math.inf if timeout is None else timeout
         self._alive = True
@@ -87,6 +91,10 @@ class SocketIO:
     def idle_for(self) -> float:
         """Seconds since the last call ended."""
         return time.monotonic() - self._last_used
+
+    def set_protocol(self, version: int) -> None:
+        """Read what follows as RESP2 or RESP3."""
+        self._parser.protocol = version
 
     def give_up(self) -> None:
         """Refuse every further call; the socket is about to be closed."""
@@ -132,6 +140,19 @@ class SocketIO:
             self._alive = False
             error.address = self.address
             raise
+        finally:
+            self._end()
+
+    def probe(self) -> bool:
+        """Return whether an idle connection is still good; pushes that came meanwhile are kept."""
+        if not self.is_usable:
+            return False
+        self._begin(None)
+        try:
+            self._look()
+            return True
+        except (ConnectionLost, ProtocolError):
+            return False
         finally:
             self._end()
 
@@ -192,7 +213,10 @@ class SocketIO:
 
     def _look(self) -> None:
         """Look for what came while the connection was idle: pushes are kept, anything else ends it."""
-        if self._began - self._last_used >= _QUIET:
+        idle = self._began - self._last_used
+        if idle >= self.look_after:
+            if idle > self.max_idle:
+                raise self._lost("the connection was idle for longer than max_idle_time", None)
             while self._take("the server closed the idle connection"):
                 self._read_pushes()
 

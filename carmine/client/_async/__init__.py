@@ -1,0 +1,1 @@
+"""The asyncio shells: source of the blocking ones beside them."""

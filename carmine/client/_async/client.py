@@ -1,0 +1,209 @@
+"""The client: every command as a method, and the doors to pipelines, transactions and pinned connections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, overload
+
+from carmine.client._async.pinned import AsyncPinnedConnection
+from carmine.client._async.pipeline import AsyncPipeline
+from carmine.client._async.transaction import AsyncTransaction, Atomic
+from carmine.client.async_engine import AsyncEngine, make_pool
+from carmine.commands._async import AsyncCommands
+from carmine.commands.specs import lookup
+from carmine.errors import UsageError, WatchError
+from carmine.transport.options import DEFAULT_URL, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+    from carmine.transport.async_pool import AsyncPool
+    from carmine.transport.options import ClientArgs
+    from carmine.types import Arg, Key
+
+__all__ = ["AsyncClient", "connect_async"]
+
+T = TypeVar("T")
+
+
+class AsyncClient(AsyncEngine, AsyncCommands[T], Generic[T]):
+    """A client of one Redis or Valkey server.
+
+    Args:
+        url: Where the server listens: redis, rediss, valkey, valkeys or unix.
+        pool: The pool of another client, to be shared; then the URL and the options are those of that client.
+        decode: Whether replies are str (True) or bytes.
+        **options: See `carmine.Options`; each can stand in the URL's query as well, unless it weakens security.
+
+    Raises:
+        UsageError: The URL or an option cannot be used. No connection is opened before the first command.
+    """
+
+    @overload
+    def __init__(
+        self: AsyncClient[str],
+        url: str = DEFAULT_URL,
+        *,
+        pool: AsyncPool | None = None,
+        decode: Literal[True] = True,
+        **options: Unpack[ClientArgs],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: AsyncClient[bytes],
+        url: str = DEFAULT_URL,
+        *,
+        pool: AsyncPool | None = None,
+        decode: Literal[False],
+        **options: Unpack[ClientArgs],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: AsyncClient[Any],
+        url: str = DEFAULT_URL,
+        *,
+        pool: AsyncPool | None = None,
+        decode: bool,
+        **options: Unpack[ClientArgs],
+    ) -> None: ...
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        pool: AsyncPool | None = None,
+        decode: bool | None = None,
+        **options: Unpack[ClientArgs],
+    ) -> None:
+        """Check the options; connect with the first command."""
+        if pool is not None:
+            if url != DEFAULT_URL or options:
+                raise UsageError(
+                    "a client that shares a pool takes its URL and options from there; only decode is its own"
+                )
+            self._attach(pool, pool.options.decode if decode is None else decode, owns_pool=False)
+            return
+        given: dict[str, Any] = {**options} if decode is None else {**options, "decode": decode}
+        try:
+            made = Options.build(url, **given)
+        except UsageError:
+            url, options, given = "", {}, {}  # reporters print the locals of this frame
+            raise
+        self._attach(make_pool(made), made.decode, owns_pool=True)
+
+    @property
+    def options(self) -> Options:
+        """What this client was made with; secrets show as `***`."""
+        return self._pool.options
+
+    @property
+    def pool(self) -> AsyncPool:
+        """The pool, to be shared with other clients or asked for its statistics."""
+        return self._pool
+
+    @property
+    def binary(self) -> AsyncClient[bytes]:
+        """A view of this client whose replies are bytes."""
+        return AsyncClient[bytes](pool=self._pool, decode=False)
+
+    async def execute(self, *words: Arg) -> Any:
+        """Send any command and return its reply as the protocol gave it, strings as this client reads them.
+
+        Args:
+            *words: The name, in one word or two, and the arguments.
+
+        Raises:
+            UsageError: The command has no place on a client, or a word cannot be sent.
+            ServerError: The server answered with an error.
+        """
+        return await self._execute(lookup(words), words)
+
+    def connection(self) -> AsyncPinnedConnection[T]:
+        """Return a context manager that holds one connection, for commands that change its state."""
+        return AsyncPinnedConnection(self, self._text)
+
+    def pipeline(self, *, raise_errors: bool = True) -> AsyncPipeline[T]:
+        """Return a context manager that queues commands and sends them together at its end.
+
+        Args:
+            raise_errors: Whether an error reply raises PipelineError at the end; False leaves it to `Reply.value`.
+        """
+        return AsyncPipeline(self, raise_errors=raise_errors)
+
+    def transaction(self, *watch: Key, raise_errors: bool = True) -> AsyncTransaction[T]:
+        """Return a context manager for one attempt at MULTI ... EXEC.
+
+        Args:
+            *watch: Keys that nobody else may change meanwhile.
+            raise_errors: Whether an error reply raises PipelineError at the end; False leaves it to `Reply.value`.
+        """
+        return AsyncTransaction(self, self._text, watch, raise_errors=raise_errors)
+
+    async def atomic(
+        self, fn: Callable[[AsyncTransaction[T]], Awaitable[object]], *watch: Key, attempts: int = 16
+    ) -> Atomic:
+        """Run a transaction, again from the start whenever a watched key was changed by somebody else.
+
+        Args:
+            fn: Called with the transaction; reads by `tx.now`, queues by `tx`.
+            *watch: Keys that nobody else may change meanwhile.
+            attempts: How often at most.
+
+        Returns:
+            `(prelude, replies)`: what the commands of `tx.now` gave, and the replies of EXEC.
+
+        Raises:
+            WatchError: A watched key was changed during every attempt.
+        """
+        if attempts < 1:
+            raise UsageError("attempts must be 1 or more")
+        for attempt in range(1, attempts + 1):
+            transaction = self.transaction(*watch)
+            try:
+                async with transaction:
+                    await fn(transaction)
+                return Atomic(transaction.prelude, transaction.replies)
+            except WatchError as error:
+                if attempt == attempts:
+                    raise WatchError(f"a watched key was changed during each of {attempts} attempts") from error
+        raise AssertionError("unreachable")
+
+    async def aclose(self) -> None:
+        """Close every connection, unless the pool is another client's; harmless the second time."""
+        await self._detach()
+
+    async def __aenter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the client."""
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        """Show where it leads and how its pool stands."""
+        return f"<{type(self).__name__} of {self._pool.options.address}, {'str' if self._text else 'bytes'}, {self._pool!r}>"
+
+
+@overload
+def connect_async(
+    url: str = ..., *, decode: Literal[True] = True, **options: Unpack[ClientArgs]
+) -> AsyncClient[str]: ...
+@overload
+def connect_async(url: str = ..., *, decode: Literal[False], **options: Unpack[ClientArgs]) -> AsyncClient[bytes]: ...
+@overload
+def connect_async(url: str = ..., *, decode: bool, **options: Unpack[ClientArgs]) -> AsyncClient[Any]: ...
+def connect_async(
+    url: str = DEFAULT_URL, *, decode: bool | None = None, **options: Unpack[ClientArgs]
+) -> AsyncClient[Any]:
+    """Return the client that a URL asks for.
+
+    Args:
+        url: redis, rediss, valkey, valkeys or unix; schemes for clusters and sentinels come later.
+        decode: Whether replies are str (True) or bytes.
+        **options: See `carmine.Options`.
+    """
+    if decode is None:
+        return AsyncClient(url, **options)
+    return AsyncClient(url, decode=decode, **options)

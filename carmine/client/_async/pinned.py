@@ -1,0 +1,91 @@
+"""The pinned connection: one connection for the length of a block, so that state may be set on it.
+
+Invariant: a connection whose state was touched is closed at the end, never given back to the pool.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from carmine.client.core import NEVER, finish, patience, refuse
+from carmine.commands._async import AsyncCommands
+from carmine.commands.flags import STATE, UNKNOWN
+from carmine.commands.specs import lookup
+from carmine.errors import CarmineError, UsageError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from carmine.client.async_engine import AsyncEngine
+    from carmine.commands.command import Spec, Words
+    from carmine.transport.async_connection import AsyncConnection
+    from carmine.types import Arg
+
+__all__ = ["AsyncPinnedConnection"]
+
+T = TypeVar("T")
+
+
+class AsyncPinnedConnection(AsyncCommands[T], Generic[T]):
+    """One connection of a client's pool, held for the length of a `with` block."""
+
+    def __init__(self, client: AsyncEngine, text: bool) -> None:
+        self._client = client
+        self._text = text
+        self._connection: AsyncConnection | None = None
+        self._is_touched = False
+        self._in_multi = False
+
+    @property
+    def protocol(self) -> int:
+        """The RESP version this connection speaks."""
+        return self._held().protocol
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What HELLO told about the server; empty on RESP2."""
+        return self._held().info
+
+    async def execute(self, *words: Arg) -> Any:
+        """Send any command and return its reply as the protocol gave it."""
+        return await self._execute(lookup(words), words)
+
+    async def _execute(self, spec: Spec, words: Words) -> Any:
+        if spec.flags & NEVER:
+            refuse(spec)
+        connection = self._held()
+        if spec.flags & (STATE | UNKNOWN):
+            self._is_touched = True
+            if spec.name == "HELLO":
+                connection.set_protocol(3)  # RESP3's reader takes RESP2's replies as well, not the other way round
+        timeout = patience(spec, words, self._client._pool.options.read_timeout)
+        text = self._text if spec.text is None else spec.text
+        reply = await connection.execute(words, text, timeout, spec.name == "EXEC")
+        if spec.flags & STATE and not isinstance(reply, CarmineError):
+            self._in_multi = spec.name == "MULTI" or (self._in_multi and spec.name not in ("EXEC", "DISCARD", "RESET"))
+        elif self._in_multi and reply in ("QUEUED", b"QUEUED"):
+            return reply
+        return finish(spec, reply, connection.address)
+
+    def _held(self) -> AsyncConnection:
+        if self._connection is None:
+            raise UsageError("a pinned connection lives in its block: `with client.connection() as connection:`")
+        return self._connection
+
+    async def __aenter__(self) -> Self:
+        """Take a connection from the pool."""
+        if self._connection is not None:
+            raise UsageError("this pinned connection is in use already; make another one with client.connection()")
+        self._connection = await self._client._borrow("a pinned connection")
+        self._is_touched = self._in_multi = False
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the connection back, or close it if its state was touched."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if self._is_touched:
+                connection.close()
+            await self._client._give_back(connection)

@@ -1,0 +1,177 @@
+"""The transaction: MULTI ... EXEC as one contiguous write at the end of a block, after WATCH and reads at once.
+
+One attempt. Nothing is executed when the block raises; WATCH is then taken back, or the connection closed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
+
+from carmine.client._async.pipeline import Queue
+from carmine.client.core import NEVER, finish, first_error, modes_of, patience, refuse, settle_exec, values_or_error
+from carmine.commands._async import AsyncCommands
+from carmine.commands.flags import STATE
+from carmine.commands.specs import lookup
+from carmine.errors import CarmineError, UsageError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from carmine.client.async_engine import AsyncEngine
+    from carmine.commands.command import Reply, Spec, Words
+    from carmine.transport.async_connection import AsyncConnection
+    from carmine.types import Arg, Key
+
+__all__ = ["AsyncTransaction", "AsyncTransactionNow", "Atomic"]
+
+T = TypeVar("T")
+
+
+class Atomic(NamedTuple):
+    """What an atomic run gave."""
+
+    prelude: list[Any]
+    """The replies of the commands that ran at once."""
+    replies: list[Any]
+    """The replies of EXEC."""
+
+
+class AsyncTransactionNow(AsyncCommands[T], Generic[T]):
+    """The commands of a transaction that run at once, before MULTI, on its connection."""
+
+    def __init__(self, transaction: AsyncTransaction[T]) -> None:
+        self._transaction = transaction
+
+    async def execute(self, *words: Arg) -> Any:
+        """Send any command at once and return its reply as the protocol gave it."""
+        return await self._execute(lookup(words), words)
+
+    async def _execute(self, spec: Spec, words: Words) -> Any:
+        return await self._transaction._execute_now(spec, words)
+
+
+class AsyncTransaction(Queue[T], Generic[T]):
+    """One attempt at a transaction.
+
+    Attributes:
+        now: The commands, run at once instead of queued: `await tx.now.get(key)`.
+        prelude: What `now` has given so far.
+        replies: After the block, the replies of EXEC, an error as a value.
+    """
+
+    def __init__(
+        self, client: AsyncEngine, text: bool, watch: tuple[Key, ...] = (), *, raise_errors: bool = True
+    ) -> None:
+        super().__init__()
+        self._client = client
+        self._text = text
+        self._keys = watch
+        self._raise_errors = raise_errors
+        self._connection: AsyncConnection | None = None
+        self._is_watching = False
+        self.now: AsyncTransactionNow[T] = AsyncTransactionNow(self)
+        self.prelude: list[Any] = []
+        self._sent: list[Reply[Any]] = []
+
+    @property
+    def replies(self) -> list[Any]:
+        """The replies of EXEC, an error as a value; empty while nothing was executed."""
+        return [values_or_error(entry) for entry in self._sent if entry.is_settled]
+
+    def discard(self) -> None:
+        """Drop what is queued; the block then ends without EXEC unless more is queued."""
+        self._queued = []
+
+    async def _hold(self) -> AsyncConnection:
+        if not self._is_open:
+            raise UsageError("a transaction lives in its block: `with client.transaction() as tx:`")
+        if self._connection is None:
+            self._connection = await self._client._borrow("a transaction")
+        return self._connection
+
+    async def _execute_now(self, spec: Spec, words: Words) -> Any:
+        if spec.flags & NEVER or (spec.flags & STATE and spec.name not in ("WATCH", "UNWATCH")):
+            refuse(spec)
+        connection = await self._hold()
+        if spec.name == "WATCH":
+            self._is_watching = True
+        timeout = patience(spec, words, self._client._pool.options.read_timeout)
+        text = self._text if spec.text is None else spec.text
+        result = finish(spec, await connection.execute(words, text, timeout), connection.address)
+        if spec.name != "WATCH":
+            self.prelude.append(result)
+        return result
+
+    async def __aenter__(self) -> Self:
+        """Watch the keys."""
+        if self._is_open:
+            raise UsageError("this transaction is in use already; make another one with client.transaction()")
+        self._is_open = True
+        self.prelude, self._queued, self._sent = [], [], []
+        if self._keys:
+            try:
+                await self.now.watch(*self._keys)
+            except BaseException:
+                await self._end()
+                raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Execute what is queued; drop it when the block raised.
+
+        Raises:
+            WatchError: A watched key had changed; nothing was executed.
+            ExecAbortError: A command was refused while it was queued; nothing was executed.
+            PipelineError: A command failed when it ran; the others were executed, and `.replies` has them all.
+            NetworkError: The connection was lost; the outcome says whether EXEC may have run.
+        """
+        try:
+            if kind is None and self._queued:
+                await self._exec()
+        finally:
+            await self._end()
+        problem = first_error(self._sent, "transaction") if self._raise_errors and kind is None else None
+        if problem is not None:
+            raise problem
+
+    async def _exec(self) -> None:
+        connection = await self._hold()
+        queue, self._queued = self._queued, []
+        self._sent = queue
+        modes = modes_of(queue, self._text)
+        text = self._text if modes is None else False
+        replies: list[Any] = []
+        commands = [(b"MULTI",), *(entry.words for entry in queue), (b"EXEC",)]
+        try:
+            await connection.execute_many(commands, text, replies, None, None, True)
+            settle_exec(queue, replies, connection.address, modes)
+        except CarmineError as problem:
+            for entry in queue:
+                if not entry.is_settled:
+                    entry.settle(problem)
+            if len(replies) < len(commands):
+                raise
+            self._is_watching = False  # EXEC was answered: it has forgotten the keys, whatever it said
+            raise
+        self._is_watching = False
+
+    async def _end(self) -> None:
+        """Give the connection back without a trace of the transaction."""
+        self._is_open = False
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            if self._is_watching and connection.is_usable:
+                self._is_watching = False
+                reply = await connection.execute((b"UNWATCH",), True)
+                if reply != "OK":
+                    connection.close()
+        except CarmineError:
+            connection.close()  # which forgets the keys as well; the block's own outcome is what the caller wants
+        finally:
+            if self._is_watching:
+                connection.close()
+            await self._client._give_back(connection)

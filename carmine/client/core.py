@@ -1,0 +1,217 @@
+"""What both worlds share about sending commands and settling replies: pure, it waits for nothing.
+
+Invariants: a command that has no place here is refused before a byte is sent; an error knows its command and address;
+what a decoder cannot read is an error of that reply alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from carmine.commands.flags import BLOCKING, FORBIDDEN, READONLY, STATE, SUBSCRIBE, block_seconds
+from carmine.commands.specs import is_absolute, refusal
+from carmine.errors import (
+    CarmineError,
+    DecodeError,
+    ExecAbortError,
+    PipelineError,
+    ServerError,
+    UnexpectedReplyError,
+    UsageError,
+    WatchError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from carmine.commands.command import Reply, Spec, Words
+    from carmine.retry import Retry
+    from carmine.transport.address import Address
+
+__all__ = [
+    "NEVER",
+    "SPECIAL",
+    "decide",
+    "finish",
+    "first_error",
+    "located",
+    "modes_of",
+    "patience",
+    "refuse",
+    "settle",
+    "settle_exec",
+    "values_or_error",
+]
+
+NEVER: Final = FORBIDDEN | SUBSCRIBE
+"""Refused everywhere: in a pipeline and on a pinned connection as well."""
+
+SPECIAL: Final = FORBIDDEN | SUBSCRIBE | STATE | BLOCKING
+"""A command with one of these bits leaves the fast path."""
+
+
+def refuse(spec: Spec) -> NoReturn:
+    """Raise the error for a command that has no place on a client or in a pipeline."""
+    if spec.flags & FORBIDDEN:
+        raise UsageError(refusal(spec))
+    if spec.flags & SUBSCRIBE:
+        raise UsageError(f"{spec.name} turns its connection into a stream of messages; it has no single reply")
+    raise UsageError(
+        f"{spec.name} changes the state of one connection, and a client has many; use it on "
+        "`with client.connection() as connection:`, or set what you need as an option of the client"
+    )
+
+
+def patience(spec: Spec, words: Words, read_timeout: float | None) -> float | None:
+    """Return the seconds to wait for a command's reply; None for the connection's own timeout.
+
+    A blocking command has its own timeout, and `read_timeout` on top for the way there and back.
+    """
+    if not spec.flags & BLOCKING:
+        return None
+    own = block_seconds(spec, words)
+    if own is None:
+        return None
+    return math.inf if read_timeout is None else own + read_timeout
+
+
+def decide(retry: Retry, error: CarmineError, attempt: int, chance: float, spec: Spec, words: Words) -> float | None:
+    """Return the seconds to wait before another attempt, or None to give up."""
+    return retry.decide(
+        error,
+        attempt=attempt,
+        chance=chance,
+        readonly=bool(spec.flags & READONLY),
+        absolute_write=is_absolute(spec, words),
+    )
+
+
+def finish(spec: Spec, reply: Any, address: Address) -> Any:
+    """Return a command's result, or raise what its reply says."""
+    if isinstance(reply, CarmineError):
+        raise located(reply, spec, address)
+    return shaped(spec, reply)
+
+
+def located(error: CarmineError, spec: Spec, address: Address) -> CarmineError:
+    """Return an error reply with its command and address."""
+    if isinstance(error, ServerError):
+        error.command = spec.name
+        error.address = str(address)
+    return error
+
+
+def shaped(spec: Spec, reply: Any) -> Any:
+    """Return a raw reply in the shape of its command."""
+    if spec.decode is None:
+        return reply
+    try:
+        return spec.decode(reply)
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as problem:
+        raise UnexpectedReplyError(
+            f"the reply to {spec.name} is none that Redis documents ({type(reply).__name__}); "
+            "client.execute gives it as it came"
+        ) from problem
+
+
+def modes_of(queue: Sequence[Reply[Any]], text: bool) -> bytes | None:
+    """Return one byte per command that says whether its reply's strings are text; None where all are as `text`."""
+    if all(entry.spec.text is None for entry in queue):
+        return None
+    return bytes(text if entry.spec.text is None else entry.spec.text for entry in queue)
+
+
+def settle(
+    queue: Sequence[Reply[Any]], replies: Sequence[Any], address: Address, failure: BaseException | None
+) -> None:
+    """Give every queued entry its reply; those that got none, the failure."""
+    for entry, reply in zip(queue, replies, strict=False):
+        if entry.spec.decode is None and not isinstance(reply, CarmineError):
+            entry.settle(reply)
+        else:
+            _settle_one(entry, reply, address)
+    for entry in queue[len(replies) :]:
+        entry.settle(failure)
+
+
+def _settle_one(entry: Reply[Any], reply: Any, address: Address) -> None:
+    try:
+        entry.settle(finish(entry.spec, reply, address))
+    except CarmineError as problem:
+        entry.settle(problem)
+
+
+def first_error(queue: Sequence[Reply[Any]], what: str) -> PipelineError | None:
+    """Return the error for a pipeline in which at least one command failed, or None."""
+    failed = [index for index, entry in enumerate(queue) if entry.error is not None]
+    if not failed:
+        return None
+    index = failed[0]
+    entry = queue[index]
+    more = f"; {len(failed)} of {len(queue)} commands failed" if len(failed) > 1 else ""
+    error = PipelineError(
+        f"command {index} of the {what}, {entry.spec.name}, failed: {entry.error}{more}",
+        index=index,
+        command=entry.spec.name,
+        replies=[values_or_error(entry) for entry in queue],
+    )
+    error.__cause__ = entry.error
+    return error
+
+
+def values_or_error(entry: Reply[Any]) -> Any:
+    """Return what a settled entry holds, an error as a value."""
+    return entry.error if entry.error is not None else entry.value
+
+
+def settle_exec(queue: Sequence[Reply[Any]], replies: Sequence[Any], address: Address, modes: bytes | None) -> None:
+    """Give the queued entries of a transaction their replies, from those of MULTI, the commands and EXEC.
+
+    Args:
+        queue: The entries.
+        replies: The raw replies; the last one is that of EXEC.
+        address: Where the connection leads.
+        modes: Set where EXEC was read as bytes because its commands differ: which of them want text.
+
+    Raises:
+        WatchError: EXEC answered null: a watched key had changed, nothing was executed.
+        ExecAbortError: A command was refused while it was queued; nothing was executed. `.causes` says which.
+    """
+    outcome = replies[-1]
+    if outcome is None:
+        raise WatchError("a watched key was changed by somebody else; the transaction was not executed")
+    if isinstance(outcome, ServerError):
+        causes = tuple((index, reply) for index, reply in enumerate(replies[1:-1]) if isinstance(reply, ServerError))
+        for index, cause in causes:
+            located(cause, queue[index].spec, address)
+        outcome.address = str(address)
+        outcome.command = "EXEC"
+        if isinstance(outcome, ExecAbortError):
+            outcome.causes = causes
+        if causes:
+            raise outcome from causes[0][1]
+        raise outcome
+    if not isinstance(outcome, list) or len(outcome) != len(queue):
+        raise UnexpectedReplyError("the reply to EXEC does not have one element for each command of the transaction")
+    for index, (entry, reply) in enumerate(zip(queue, outcome, strict=True)):
+        _settle_one(entry, as_text(reply) if modes is not None and modes[index] else reply, address)
+
+
+def as_text(value: Any) -> Any:
+    """Return a reply that was read as bytes with its strings as text; DecodeError where one is not UTF-8."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return DecodeError(value)
+    return _deep_text(value) if isinstance(value, (list, dict, set)) else value
+
+
+def _deep_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        made: Any = {as_text(key): as_text(item) for key, item in value.items()}
+        parts: Any = (*made.keys(), *made.values())
+    else:
+        parts = made = type(value)(as_text(item) for item in value)
+    return next((part for part in parts if isinstance(part, DecodeError)), made)

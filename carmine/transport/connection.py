@@ -1,0 +1,397 @@
+"""A blocking connection: opens a socket within one deadline, shakes hands, and carries calls.
+
+It speaks words and raw replies. `execute` and `execute_many` are the wire's own methods, so that a call costs no frame
+here. Invariants: look-up, TCP, TLS and handshake share one deadline; whatever fails on the way closes the socket and
+becomes one error that says where and what to do; a connection that owes a reply is closed, never used again.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from carmine._version import __version__
+from carmine.errors import (
+    CarmineError,
+    ConnectFailed,
+    ConnectionLost,
+    ConnectTimeout,
+    HandshakeFailed,
+    NetworkError,
+    Outcome,
+    ProtocolError,
+    ReadTimeout,
+    ServerError,
+    WriteTimeout,
+)
+from carmine.protocol import Parser, __impl__
+from carmine.protocol.session import Handshake, explain_garbage
+from carmine.transport.socket_io import SocketIO
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from carmine.protocol.abc import WireIO as WireIOContract
+    from carmine.transport.address import Address
+    from carmine.transport.credentials import Credentials
+    from carmine.transport.options import Options
+
+__all__ = ["Connection", "Connector"]
+
+_FAST: Callable[..., WireIOContract] | None = None
+if __impl__ == "cython" and sys.platform != "win32":
+    from carmine._wire import WireIO as _FAST
+
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+"""Seconds before the first probe (under Linux's name and macOS's), between probes, and how many may be lost."""
+
+
+class Connection:
+    """One open, authenticated connection; used by one call at a time.
+
+    Attributes:
+        address: Where it leads.
+        protocol: The RESP version that was agreed on.
+        info: What HELLO told about the server; empty on RESP2.
+        opened: When it was opened (time.monotonic()).
+        expires: When it is to be replaced (time.monotonic()); inf for never.
+        note: What holds it for longer than one call, for the message of PoolTimeout; None in between.
+        execute: `(words, decode, timeout=None, each=False)` -> the raw reply.
+        execute_many: `(commands, decode, replies, timeout=None, modes=None, each=False)`; appends to `replies`.
+        next_push: `(timeout)` -> the next push or None.
+        probe: `()` -> whether the idle connection is still good.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_io",
+        "_on_close",
+        "_socket",
+        "address",
+        "execute",
+        "execute_many",
+        "expires",
+        "info",
+        "next_push",
+        "note",
+        "opened",
+        "probe",
+        "protocol",
+    )
+
+    def __init__(self, sock: socket.socket, io: WireIOContract, address: Address) -> None:
+        self._socket = sock
+        self._io = io
+        self._on_close: Callable[[], object] | None = None
+        self.address = address
+        self.protocol = 3
+        self.info: dict[str, Any] = {}
+        self.opened = time.monotonic()
+        self.expires = math.inf
+        self.note: str | None = None
+        self.execute = io.execute
+        self.execute_many = io.execute_many
+        self.next_push = io.next_push
+        self.probe = io.probe
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a call may be made: it is open, owes nothing and is not in use."""
+        return self._io.is_usable
+
+    @property
+    def pending(self) -> int:
+        """How many replies it owes."""
+        return self._io.owed
+
+    @property
+    def idle_for(self) -> float:
+        """Seconds since the last call ended."""
+        return self._io.idle_for
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether everything that comes unasked is a message, as under MONITOR or a RESP2 subscription."""
+        return self._io.is_stream
+
+    @is_stream.setter
+    def is_stream(self, value: bool) -> None:
+        self._io.is_stream = value
+
+    def set_protocol(self, version: int) -> None:
+        """Read what follows as RESP2 or RESP3."""
+        self._io.set_protocol(version)
+
+    def send(self, words: Sequence[Any]) -> None:
+        """Send a command whose confirmations come as pushes."""
+        self._io.send(words)
+
+    def on_close(self, told: Callable[[], object]) -> None:
+        """Have a function called when the connection is closed, by whatever means."""
+        self._on_close = told
+
+    def close(self) -> None:
+        """Close the socket; harmless when it is closed already."""
+        self._io.give_up()
+        self._socket.close()
+        told, self._on_close = self._on_close, None
+        if told is not None:
+            told()
+
+    def interrupt(self) -> None:
+        """End the call that another thread has under way; the connection is then closed by its user."""
+        self._io.give_up()
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # not connected any more, or closed by its user in this moment
+
+    def abandon(self) -> None:
+        """Let go of the descriptor after fork(), in the child: nothing is written, read or shut down."""
+        self._on_close = None
+        self._io.give_up()
+        self._socket.close()
+
+    def __del__(self) -> None:
+        """Close what was dropped without being given back, and free its place in the pool."""
+        if hasattr(self, "_on_close"):
+            self.close()
+
+    def __repr__(self) -> str:
+        """Show where it leads and its state."""
+        state = "usable" if self.is_usable else f"not usable, {self.pending} replies owed"
+        return f"<Connection to {self.address}, RESP{self.protocol}, {state}>"
+
+
+class Connector:
+    """Opens connections with one set of options; remembers what servers do not know, and the TLS context."""
+
+    __slots__ = ("_context", "_known_protocol", "options")
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._context: SSLContext | None = None
+        self._known_protocol = options.protocol
+
+    def open(self) -> Connection:
+        """Open a connection and shake hands, within `connect_timeout`.
+
+        Raises:
+            NetworkError: ConnectFailed, ConnectTimeout, HandshakeFailed or ConnectionLost; nothing was sent.
+            ServerError: AuthError or MaxClientsError.
+            ProtocolError: What listens there is no Redis.
+        """
+        options = self.options
+        credentials = options.login()
+        deadline = time.monotonic() + options.connect_timeout
+        sock = self._open_socket(deadline)
+        try:
+            connection = Connection(sock, self._wire(sock), options.address)
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            self._shake_hands(connection, credentials, deadline)
+            if options.on_connect is not None:
+                options.on_connect(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _wire(self, sock: socket.socket) -> WireIOContract:
+        io = self._make_wire(sock)
+        if self.options.max_idle_time is not None:
+            io.max_idle = self.options.max_idle_time
+        if "idle" not in self.options.check:
+            io.look_after = io.max_idle
+        return io
+
+    def _make_wire(self, sock: socket.socket) -> WireIOContract:
+        options = self.options
+        parser = Parser(protocol=3, decode=True)
+        where = str(options.address)
+        # gevent and eventlet put classes of their own in the place of socket.socket; TLS is a subclass of it
+        if _FAST is not None and type(sock).__module__ == "socket":
+            seconds = options.read_timeout or 0.0
+            whole = int(seconds)
+            sock.settimeout(None)
+            sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", whole, int((seconds - whole) * 1e6))
+            )
+            return _FAST(sock.fileno(), parser, where, options.read_timeout)
+        return SocketIO(sock, parser, where, options.read_timeout)
+
+    # Socket. ---------------------------------------------------------------------------------------------------------
+
+    def _open_socket(self, deadline: float) -> socket.socket:
+        options = self.options
+        address = options.address
+        if options.socket_factory is not None:
+            sock = self._ask_factory(options.socket_factory, deadline)
+        elif address.path is not None:
+            sock = self._try_connect(socket.AF_UNIX, address.path, deadline)
+        else:
+            sock = self._connect_tcp(deadline)
+        try:
+            if sock.family != getattr(socket, "AF_UNIX", None):
+                _tune(sock, options.keepalive)
+            return self._secure(sock, deadline) if options.tls is not None else sock
+        except BaseException:
+            sock.close()
+            raise
+
+    def _ask_factory(self, factory: Callable[..., socket.socket], deadline: float) -> socket.socket:
+        try:
+            return factory(self.options.address, max(0.001, deadline - time.monotonic()))
+        except OSError as problem:
+            raise self._failed(f"socket_factory raised {type(problem).__name__}", problem) from problem
+
+    def _connect_tcp(self, deadline: float) -> socket.socket:
+        """Try every address of the name in turn; each has its share of the time that is left."""
+        found = self._look_up(deadline)
+        last: NetworkError | None = None
+        for index, (family, target) in enumerate(found):
+            left = deadline - time.monotonic()
+            share = time.monotonic() + left / (len(found) - index)
+            try:
+                return self._try_connect(family, target, share)
+            except NetworkError as problem:
+                last = problem
+        raise last or self._failed("the name has no address", None)
+
+    def _look_up(self, deadline: float) -> list[tuple[int, Any]]:
+        """Return the socket addresses of the host; a resolver that hangs is left behind at the deadline."""
+        address = self.options.address
+        host, port = address.host or "", address.port or 0
+        for family in (socket.AF_INET, socket.AF_INET6):  # a literal asks nobody
+            try:
+                socket.inet_pton(family, host)
+            except OSError:
+                continue
+            return [(family, (host, port))]
+        outcome: list[Any] = []
+
+        def ask() -> None:
+            try:
+                outcome.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            except (OSError, UnicodeError) as problem:
+                outcome.append(problem)
+
+        resolver = threading.Thread(target=ask, name="carmine-resolver", daemon=True)
+        resolver.start()
+        resolver.join(max(0.0, deadline - time.monotonic()))
+        if not outcome:
+            raise self._too_slow("the host name could not be looked up in time", None)
+        if isinstance(outcome[0], BaseException):
+            raise self._failed("the host name could not be looked up", outcome[0]) from outcome[0]
+        return [(family, target) for family, _, _, _, target in outcome[0]]
+
+    def _try_connect(self, family: int, target: Any, deadline: float) -> socket.socket:
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as problem:
+            raise self._failed("no socket could be made", problem) from problem
+        try:
+            sock.settimeout(max(0.001, deadline - time.monotonic()))
+            sock.connect(target)
+        except TimeoutError as problem:
+            sock.close()
+            raise self._too_slow("no connection in time", problem) from problem
+        except OSError as problem:
+            sock.close()
+            raise self._failed("no connection", problem) from problem
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _secure(self, sock: socket.socket, deadline: float) -> socket.socket:
+        from carmine.transport import tls  # noqa: PLC0415 - D7: ssl is imported at the first TLS connection
+
+        if self._context is None:
+            self._context = tls.build_context(self.options)
+        address = self.options.address
+        try:
+            sock.settimeout(max(0.001, deadline - time.monotonic()))
+            return self._context.wrap_socket(sock, server_hostname=tls.server_name(address), suppress_ragged_eofs=False)
+        except OSError as problem:
+            raise tls.tls_error(problem, address) from problem
+
+    def _failed(self, what: str, problem: BaseException | None) -> ConnectFailed:
+        why = getattr(problem, "strerror", None) or (type(problem).__name__ if problem else "")
+        hint = "; is the server running, and is this its port?" if isinstance(problem, ConnectionRefusedError) else ""
+        return ConnectFailed(f"{what}{': ' if why else ''}{why}{hint}", address=str(self.options.address))
+
+    def _too_slow(self, what: str, problem: BaseException | None) -> ConnectTimeout:
+        return ConnectTimeout(
+            f"{what} (connect_timeout is {self.options.connect_timeout:g} s)", address=str(self.options.address)
+        )
+
+    # Handshake. ------------------------------------------------------------------------------------------------------
+
+    def _shake_hands(self, connection: Connection, credentials: Credentials | None, deadline: float) -> None:
+        options = self.options
+        handshake = Handshake(
+            protocol=self._known_protocol,
+            username=credentials.username if credentials else None,
+            password=credentials.password.reveal() if credentials else None,
+            client_name=options.client_name,
+            db=options.db,
+            version=__version__,
+            address=str(options.address),
+        )
+        flight: list[tuple[Any, ...]] | None = handshake.first_flight()
+        while flight is not None:
+            flight = handshake.receive(self._converse(connection, flight, deadline))
+            connection.set_protocol(handshake.protocol)
+        connection.protocol = handshake.protocol
+        connection.info = handshake.info
+        if handshake.protocol == 2:
+            self._known_protocol = 2  # remembered: the next connection asks for no HELLO where there is none
+
+    def _converse(self, connection: Connection, flight: list[tuple[Any, ...]], deadline: float) -> list[Any]:
+        replies: list[Any] = []
+        try:
+            connection.execute_many(flight, True, replies, max(0.001, deadline - time.monotonic()))
+        except CarmineError as problem:
+            if replies and isinstance(replies[0], ServerError):
+                return replies  # why the server closed the connection: too many clients, protected mode
+            self._explain(problem)
+        return replies
+
+    def _explain(self, problem: CarmineError) -> NoReturn:
+        """Raise the error of a conversation that broke off, in the words of somebody who wanted to connect."""
+        where = str(self.options.address)
+        if isinstance(problem, ProtocolError):
+            raise explain_garbage(problem) from None
+        if isinstance(problem, (ReadTimeout, WriteTimeout)):
+            raise self._too_slow(
+                "the server accepted the connection but did not answer HELLO in time", problem
+            ) from problem
+        if isinstance(problem, ConnectionLost):
+            hint = "" if self.options.tls else "; if this port speaks TLS, use rediss://"
+            raise ConnectionLost(
+                f"the server closed the connection during the handshake{hint}: {problem.args[0]}",
+                outcome=Outcome.NOT_SENT,
+                address=where,
+            ) from problem
+        if isinstance(problem, NetworkError):
+            raise problem
+        raise HandshakeFailed(f"the handshake failed: {problem}", address=where) from problem
+
+
+def _tune(sock: socket.socket, keepalive: bool) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if keepalive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE:
+            option = getattr(socket, name, None)
+            if option is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,0 +1,66 @@
+"""The one object through which a program watches a client: metrics and tracing are built on it, outside the core.
+
+Hooks see names, addresses, times and errors, never arguments or replies. What a hook raises is reported through
+`sys.unraisablehook` and changes nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+__all__ = ["Hooks", "tell"]
+
+
+class Hooks:
+    """Override what you want to hear of; every method here does nothing.
+
+    The methods are called in the thread or task that did the work, on its time: return quickly.
+    """
+
+    def on_command_start(self, name: str, address: str) -> None:
+        """Hear that a command (or "PIPELINE", "TRANSACTION") is about to be sent."""
+
+    def on_command_end(self, name: str, address: str, seconds: float, error: BaseException | None) -> None:
+        """Hear that a command has ended, after all attempts, and with which error."""
+
+    def on_retry(self, name: str, attempt: int, wait: float, error: BaseException) -> None:
+        """Hear that attempt number `attempt` failed and another follows after `wait` seconds."""
+
+    def on_pool_wait(self, seconds: float, timed_out: bool) -> None:
+        """Hear how long a caller waited for a connection of an exhausted pool."""
+
+    def on_connect(self, address: str, seconds: float) -> None:
+        """Hear that a connection was opened, handshake included."""
+
+    def on_close(self, address: str) -> None:
+        """Hear that a connection was closed."""
+
+    def on_error(self, address: str, error: BaseException) -> None:
+        """Hear that a connection could not be opened, or was lost under a call."""
+
+
+def tell(hooks: Any, name: str, *facts: object) -> None:
+    """Call one hook, if the object has it; nothing it raises gets out."""
+    if hooks is None:
+        return
+    method = getattr(hooks, name, None)
+    if method is None:
+        return
+    try:
+        method(*facts)
+    except Exception as error:  # noqa: BLE001 - the caller's reply must not depend on who watches
+        sys.unraisablehook(_Unraisable(error, method))
+
+
+class _Unraisable:
+    """What `sys.unraisablehook` takes; the interpreter's own type cannot be made from Python."""
+
+    __slots__ = ("err_msg", "exc_traceback", "exc_type", "exc_value", "object")
+
+    def __init__(self, error: BaseException, method: object) -> None:
+        self.exc_type = type(error)
+        self.exc_value = error
+        self.exc_traceback = error.__traceback__
+        self.err_msg = "Exception ignored in a carmine hook"
+        self.object = method
