@@ -35,13 +35,27 @@ _TYPES: Final = {2: frozenset(RESP2_TYPES), 3: frozenset(RESP2_TYPES + b"_#,(=!%
 _LINES: Final = frozenset(b"+-")
 _NUMBERS: Final = frozenset(b",(")
 _BULKS: Final = frozenset(b"$=!;")
-_STREAMED: Final = frozenset(b"$*%~")
+_COUNTED: Final = frozenset(b"$*%~")
 _DECIMAL: Final = re.compile(rb"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|-?inf|-?nan")
 _INT64: Final = 1 << 63
 _DIGITS: Final = 4000  # at once: below CPython's limit of 4,300 digits for int()
 _AT_REST: Final = 16384  # bytes of the memory that get_buffer gives
-_SHORT: Final = {b"%d" % length: length for length in range(512)}
-"""The lengths of short bulk strings: to look one up is quicker than to check and convert it."""
+_HEADS: Final = {
+    (b"%c%d\r\n" % (kind, count))[:4]: (count * (1 + (kind == _MAP)), 4 + (count > 9))
+    for kind, first in ((_STRING, 0), (_ARRAY, 1), (_MAP, 1), (_SET, 1))
+    for count in range(first, 100)
+}
+"""The first four bytes of a short string or aggregate: its length or number of values, and how long its header is.
+
+To look these up is several times quicker than to find the line's end and to check and convert what stands before."""
+_NO_HEAD: Final = (0, 0)
+
+
+def _is_decimal(line: bytes) -> bool:
+    """Whether the text is a double of the grammar; a plain one is known without the expression."""
+    if line.replace(b".", b"", 1).isdigit() and line[0] != 46 != line[-1]:
+        return True
+    return _DECIMAL.fullmatch(line) is not None
 
 
 class _GoOn:
@@ -167,8 +181,7 @@ class Parser:
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take over bytes of the stream; what comes after its end or after a ProtocolError is ignored."""
         self._check_free()
-        with memoryview(data) as view:
-            self._take_over(view)
+        self._take_over(data if type(data) is bytes else memoryview(data).tobytes())
 
     def get_buffer(self, hint: int) -> memoryview:
         """Return memory to receive into; `received` says how much of it was used."""
@@ -187,7 +200,7 @@ class Parser:
         self._check_free()
         if not 0 <= count <= self._lent:
             raise ValueError("more bytes than get_buffer gave")
-        self._take_over(memoryview(self._scratch)[:count])
+        self._take_over(memoryview(self._scratch)[:count].tobytes())
 
     def feed_eof(self) -> None:
         """Say that the stream has ended; replies that were not read before are lost.
@@ -211,6 +224,38 @@ class Parser:
         Raises:
             ProtocolError: The stream is not RESP, or exceeds a limit; the same for ever after.
         """
+        if not (self._stack or self._torn) and self._body is None and self._position < len(self._data):
+            # The commonest replies, short and whole, need none of what follows.
+            data, start = self._data, self._position
+            kind = data[start]
+            if kind == _STRING:
+                count, width = _HEADS.get(data[start : start + 4], _NO_HEAD)
+                if not width:
+                    end = data.find(b"\r\n", start, start + 20)
+                    line = data[start + 1 : end]
+                    if end > 0 and line.isdigit() and line[0] != 48:
+                        count, width = int(line), end + 2 - start
+                start += width
+                end = start + count
+                if data[end : end + 2] == b"\r\n" == data[start - 2 : start] and count <= self._max_bulk and width:
+                    if not self.decode:
+                        self._position = end + 2
+                        return data[start:end]
+                    try:
+                        text = data[start:end].decode()
+                        self._position = end + 2
+                        return text
+                    except UnicodeDecodeError:
+                        pass
+            elif kind == _INTEGER:
+                end = data.find(b"\r\n", start)
+                line = data[start + 1 : end]
+                if 1 < end - start < 19 and line.isdigit():
+                    self._position = end + 2
+                    return int(line)
+            elif data[start : start + 5] == b"+OK\r\n":
+                self._position = start + 5
+                return "OK" if self.decode else b"OK"
         self._check_free()
         if self._failure is not None or self._torn:
             self._refuse()
@@ -227,14 +272,18 @@ class Parser:
         if self._busy:
             raise UsageError("this parser is in use by another thread")
 
-    def _take_over(self, view: memoryview) -> None:
+    def _take_over(self, data: bytes) -> None:
         self._lent = 0
         if self._failure is not None or self._torn:
             return
-        if self._ended and view.nbytes:
+        if self._ended and data:
             self._fail("bytes came after the end of the stream", len(self._data) + len(self._pending))
         self._torn = True  # until every byte is in
-        self._pending += view
+        if self._position == len(self._data) and not self._pending:
+            self._base += self._position
+            self._data, self._position, self._missing = data, 0, None
+        else:
+            self._pending += data
         self._torn = False
 
     def _parse(self) -> Any:
@@ -246,9 +295,9 @@ class Parser:
             if self._body is not None:
                 value = self._take_body()
             else:
-                if stack and stack[-1][1] - len(stack[-1][2]) > 1:
-                    self._run(stack[-1])
-                value = self._take_line()
+                value = self._run() if self._bad is None else _GO_ON
+                if value is _GO_ON:
+                    value = self._take_line()
             if value is _GO_ON:
                 continue
             if value is NEED_DATA:
@@ -301,37 +350,76 @@ class Parser:
         self._missing = needed, is_line
         return NEED_DATA
 
-    def _run(self, frame: _Frame) -> None:
-        """Take the short bulk strings and the integers at hand, up to the open aggregate's last value.
+    def _run(self) -> Any:
+        """Take what is short, common and whole, until something else comes.
 
-        Most of every long reply is these; whatever is rarer, wrong or incomplete is left to the steps.
+        Most replies are such throughout; whatever is rarer, wrong or incomplete is left to the other steps. Returns a
+        value that has still to be delivered, or _GO_ON.
         """
-        data, position, short, find = self._data, self._position, _SHORT, self._data.find
+        data, position, stack = self._data, self._position, self._stack
         as_text = self.push_decode if self._in_push else self.decode
-        _, target, items, _, _ = frame
-        longest = self._max_bulk
+        resp3 = self._protocol == 3
+        kind, target, items, _, _ = stack[-1] if stack else (_WRAP, 1, [], None, False)
+        value: Any
         try:
-            for _ in range(target - 1 - len(items)):
-                kind = data[position]
-                cr = find(b"\r\n", position)
-                if cr < 0:
-                    break
-                if kind == _STRING:
-                    length = short[data[position + 1 : cr]]
-                    start = cr + 2
-                    end = start + length
-                    if length > longest or data[end : end + 2] != b"\r\n":
+            while target > 0:
+                what = data[position]
+                if what in _COUNTED:
+                    count, width = _HEADS.get(data[position : position + 4], _NO_HEAD)
+                    start = position + width
+                    if not width:
+                        start = data.find(b"\r\n", position, position + 20) + 2
+                        line = data[position + 1 : start - 2]
+                        if start < 2 or what != _STRING or not line.isdigit() or line[0] == 48:
+                            break
+                        count = int(line)
+                    elif data[start - 1] != _LF:
                         break
-                    items.append(data[start:end].decode() if as_text else data[start:end])
-                    position = end + 2
-                elif kind == _INTEGER and 1 < cr - position < 19 and (line := data[position + 1 : cr]).isdigit():
-                    items.append(int(line))
-                    position = cr + 2
+                    if what == _STRING:
+                        end = start + count
+                        if data[end : end + 2] != b"\r\n" or count > self._max_bulk:
+                            break
+                        value = data[start:end].decode() if as_text else data[start:end]
+                        position = end + 2
+                    elif len(stack) >= self._max_depth or count > self._max_elements or not (resp3 or what == _ARRAY):
+                        break
+                    else:
+                        kind, target, items = what, count, []
+                        stack.append((what, count, items, None, self._in_push))
+                        position = start
+                        continue
                 else:
-                    break
-        except (IndexError, KeyError, UnicodeDecodeError):
+                    cr = data.find(b"\r\n", position)
+                    if cr < 0:
+                        break
+                    line = data[position + 1 : cr]
+                    if what == _INTEGER and line.isdigit() and len(line) < 19:
+                        value = int(line)
+                    elif what == _SIMPLE and b"\n" not in line and b"\r" not in line and len(line) <= self._max_line:
+                        value = line.decode() if as_text else line
+                    elif what == _DOUBLE and resp3 and len(line) < MAX_NUMBER and _is_decimal(line):
+                        value = float(line)
+                    elif what == _NULL and resp3 and not line:
+                        value = None
+                    else:
+                        break
+                    position = cr + 2
+                while len(items) + 1 == target:
+                    if not stack or kind in (_PUSH, _WRAP, _ATTRIBUTE):
+                        self._position = position
+                        return value
+                    items.append(value)
+                    value = items if kind == _ARRAY else map_of(items) if kind == _MAP else set_of(items)
+                    stack.pop()
+                    kind, target, items, _, _ = stack[-1] if stack else (_WRAP, 1, [], None, False)
+                if target < 0:
+                    self._position = position
+                    return value
+                items.append(value)
+        except (IndexError, UnicodeDecodeError):
             pass
         self._position = position
+        return _GO_ON
 
     def _take_body(self) -> Any:
         """Return the value of the bulk whose body begins here; a chunk goes to its string."""
@@ -396,7 +484,7 @@ class Parser:
                 self._fail("a boolean is neither t nor f", start)
             value = line == b"t"
         elif kind == _DOUBLE:
-            if not _DECIMAL.fullmatch(line):
+            if not _is_decimal(line):
                 self._fail("a double is not a decimal number, inf or nan", start)
             value = float(line)
         elif kind == _BIG:
@@ -420,7 +508,7 @@ class Parser:
             count = int(line)
         elif line == b"-1" and kind in NULLABLE:
             count = -1
-        elif line == b"?" and self._protocol == 3 and kind in _STREAMED:
+        elif line == b"?" and self._protocol == 3 and kind in _COUNTED:
             count = -2
         else:
             self._fail("a length is not a plain decimal", start)
