@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=False
 """The blocking fast path: one call packs a command, writes it, reads and parses its reply (POSIX only).
 
-It works on a socket that carmine.transport opened and hands over as a descriptor, and never opens or closes one.
+It works on a socket that carmine.transport opened and whose descriptor it takes over: it closes it with `close()`, or
+when it is collected, without a line of Python that a signal could interrupt.
 The contract is WireIO in carmine/protocol/abc.py; carmine/transport/socket_io.py is its twin on Python's sockets.
 
 Invariants: a command is packed whole before its first byte is written; `owed` counts the replies that have not come,
@@ -54,7 +55,11 @@ cdef extern from *:
 cdef extern from "sys/socket.h" nogil:
     ssize_t send(int fd, const void *data, size_t size, int flags)
     ssize_t recv(int fd, void *data, size_t size, int flags)
-    int MSG_DONTWAIT, MSG_NOSIGNAL, MSG_MORE, MSG_PEEK
+    int shutdown(int fd, int how)
+    int MSG_DONTWAIT, MSG_NOSIGNAL, MSG_MORE, MSG_PEEK, SHUT_RDWR
+
+cdef extern from "unistd.h" nogil:
+    int close_fd "close"(int fd)
 
 cdef extern from "poll.h" nogil:
     struct pollfd:
@@ -78,10 +83,18 @@ cdef class WireIO:
     """Calls over one blocking socket.
 
     Args:
-        fd: The socket's descriptor, blocking, with SO_RCVTIMEO set to `timeout`.
+        fd: The socket's descriptor, blocking, with SO_RCVTIMEO set to `timeout`; it belongs to this object now.
         parser: The connection's own parser.
         address: Where the socket leads, for error messages.
         timeout: Seconds a call may take when it names no other; None for no limit.
+
+    Attributes:
+        owed: Replies that have not come.
+        pushes: Pushes that nobody has read.
+        place: What counts the connection in its pool; let go when the socket is closed.
+        is_stream: Whether everything that comes unasked is a message, as under MONITOR.
+        look_after: Seconds of idleness after which a call looks at the socket first.
+        max_idle: Seconds of idleness after which the connection is not used again.
     """
 
     cdef int fd
@@ -90,11 +103,15 @@ cdef class WireIO:
     cdef readonly str address
     cdef readonly Py_ssize_t owed
     cdef readonly object pushes
+    cdef public object place
     cdef public bint is_stream
     cdef public double look_after, max_idle
     cdef bint alive, busy, must_poll
     cdef double timeout, began, deadline, last_used
     cdef Py_ssize_t want, written, got, max_pushes
+
+    def __cinit__(self):
+        self.fd = -1
 
     def __init__(self, int fd, Parser parser not None, str address, timeout):
         self.fd = fd
@@ -124,9 +141,27 @@ cdef class WireIO:
         """Read what follows as RESP2 or RESP3."""
         self.parser.protocol = version
 
-    def give_up(self):
-        """Refuse every further call; the socket is about to be closed."""
+    def close(self):
+        """Close the socket and refuse every further call; harmless the second time."""
+        self.release()
+
+    def interrupt(self):
+        """End the call that another thread has under way, and every later one; that thread closes the socket."""
         self.alive = False
+        if self.fd >= 0:
+            shutdown(self.fd, SHUT_RDWR)
+
+    cdef void release(self) noexcept:
+        cdef int fd = self.fd
+        self.alive = False
+        self.fd = -1
+        self.place = None
+        if fd >= 0:
+            close_fd(fd)
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            close_fd(self.fd)
 
     def execute(self, words, bint decode, timeout=None, bint each=False):
         """Send one command and return its reply, an error reply as a ServerError.
@@ -303,6 +338,8 @@ cdef class WireIO:
         self.packer.reset()
         if self.owed or self.parser.failure is not None:
             self.alive = False
+        if not self.alive:
+            self.release()  # at once: the next line of Python may be interrupted, and tracebacks keep frames alive
         self.last_used = carmine_clock()
 
     cdef int look(self) except -1:

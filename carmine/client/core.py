@@ -13,8 +13,10 @@ from carmine.commands.flags import BLOCKING, FORBIDDEN, READONLY, STATE, SUBSCRI
 from carmine.commands.specs import is_absolute, refusal
 from carmine.errors import (
     CarmineError,
+    ConnectionLost,
     DecodeError,
     ExecAbortError,
+    Outcome,
     PipelineError,
     ServerError,
     UnexpectedReplyError,
@@ -41,6 +43,7 @@ __all__ = [
     "refuse",
     "settle",
     "settle_exec",
+    "told_to_entries",
     "values_or_error",
 ]
 
@@ -133,6 +136,21 @@ def settle(
             _settle_one(entry, reply, address)
     for entry in queue[len(replies) :]:
         entry.settle(failure)
+
+
+def told_to_entries(failure: BaseException, address: str) -> CarmineError:
+    """Return what the entries of a batch without a reply shall hold after a failure.
+
+    An exception from elsewhere (KeyboardInterrupt) stays with its caller: kept in an entry, its traceback would keep
+    every frame it passed alive.
+    """
+    if isinstance(failure, CarmineError):
+        return failure
+    return ConnectionLost(
+        f"the call was ended by {type(failure).__name__} before this reply came",
+        outcome=Outcome.UNKNOWN,
+        address=address,
+    )
 
 
 def _settle_one(entry: Reply[Any], reply: Any, address: Address) -> None:

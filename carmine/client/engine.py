@@ -11,7 +11,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from carmine.client.core import SPECIAL, decide, finish, located, modes_of, patience, refuse, settle
+from carmine.client.core import SPECIAL, decide, finish, located, modes_of, patience, refuse, settle, told_to_entries
 from carmine.commands.flags import BLOCKING, READONLY
 from carmine.errors import CarmineError, ConnectionLost, NetworkError, Outcome, PoolClosed, RetryRule, ServerError
 from carmine.transport.hooks import tell
@@ -130,6 +130,8 @@ class Engine:
             seconds = time.monotonic() - began
             tell(self._hooks, "on_command_end", spec.name, str(options.address), seconds, problem)
             raise
+        finally:
+            error = None  # a frame that holds the error that holds the frame would keep both until the next collection
         tell(self._hooks, "on_command_end", spec.name, str(options.address), time.monotonic() - began, None)
         return result
 
@@ -151,7 +153,7 @@ class Engine:
         located(error, spec, self._pool.options.address)
         if attempt == 1 and _was_stale(error):
             return  # it had died while it was idle: no attempt was made
-        wait = decide(self._pool.options.retry, error, attempt, random.random(), spec, words)  # noqa: S311 - jitter
+        wait = decide(self._pool.options.retry, error, attempt, random.random(), spec, words)
         if wait is None:
             raise error
         tell(self._hooks, "on_retry", spec.name, attempt, wait, error)
@@ -173,41 +175,35 @@ class Engine:
         timeout = _patience_of_many(queue, options.read_timeout)
         readonly = all(entry.spec.flags & READONLY for entry in queue)
         began = time.monotonic()
-        tell(self._hooks, "on_command_start", "PIPELINE", str(options.address))
+        where = str(options.address)
+        tell(self._hooks, "on_command_start", "PIPELINE", where)
         attempt = 0
-        failure: BaseException | None = None
         replies: list[Any] = []
-        while True:
-            attempt += 1
-            replies.clear()
-            try:
-                self._attempt_many([entry.words for entry in queue], replies, timeout, modes)
-                break
-            except NetworkError as problem:
-                failure = problem
-                wait = (
-                    0.0
-                    if attempt == 1 and _was_stale(problem)
-                    else options.retry.decide(
-                        problem,
-                        attempt=attempt,
-                        chance=random.random(),
-                        readonly=readonly,
-                        compound=True,  # noqa: S311
-                    )
-                )
-                if wait is None:
+        try:
+            while True:
+                attempt += 1
+                replies.clear()
+                try:
+                    self._attempt_many([entry.words for entry in queue], replies, timeout, modes)
                     break
-                tell(self._hooks, "on_retry", "PIPELINE", attempt, wait, problem)
+                except NetworkError as problem:
+                    wait = self._wait_of_many(problem, attempt, readonly)
+                    if wait is None:
+                        raise
+                    tell(self._hooks, "on_retry", "PIPELINE", attempt, wait, problem)
                 time.sleep(wait)
-                failure = None
-            except BaseException as problem:
-                failure = problem
-                break
-        settle(queue, replies, options.address, failure)
-        tell(self._hooks, "on_command_end", "PIPELINE", str(options.address), time.monotonic() - began, failure)
-        if failure is not None:
-            raise failure
+        except BaseException as problem:
+            settle(queue, replies, options.address, told_to_entries(problem, where))
+            tell(self._hooks, "on_command_end", "PIPELINE", where, time.monotonic() - began, problem)
+            raise
+        settle(queue, replies, options.address, None)
+        tell(self._hooks, "on_command_end", "PIPELINE", where, time.monotonic() - began, None)
+
+    def _wait_of_many(self, problem: NetworkError, attempt: int, readonly: bool) -> float | None:
+        if attempt == 1 and _was_stale(problem):
+            return 0.0
+        retry = self._pool.options.retry
+        return retry.decide(problem, attempt=attempt, chance=random.random(), readonly=readonly, compound=True)
 
     def _attempt_many(
         self, commands: list[Words], replies: list[Any], timeout: float | None, modes: bytes | None

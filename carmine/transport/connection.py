@@ -61,6 +61,7 @@ class Connection:
         info: What HELLO told about the server; empty on RESP2.
         opened: When it was opened (time.monotonic()).
         expires: When it is to be replaced (time.monotonic()); inf for never.
+        on_close: Called when it is closed, once.
         note: What holds it for longer than one call, for the message of PoolTimeout; None in between.
         execute: `(words, decode, timeout=None, each=False)` -> the raw reply.
         execute_many: `(commands, decode, replies, timeout=None, modes=None, each=False)`; appends to `replies`.
@@ -71,8 +72,6 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_io",
-        "_on_close",
-        "_socket",
         "address",
         "execute",
         "execute_many",
@@ -80,15 +79,15 @@ class Connection:
         "info",
         "next_push",
         "note",
+        "on_close",
         "opened",
         "probe",
         "protocol",
     )
 
-    def __init__(self, sock: socket.socket, io: WireIOContract, address: Address) -> None:
-        self._socket = sock
+    def __init__(self, io: WireIOContract, address: Address) -> None:
         self._io = io
-        self._on_close: Callable[[], object] | None = None
+        self.on_close: Callable[[], object] | None = None
         self.address = address
         self.protocol = 3
         self.info: dict[str, Any] = {}
@@ -124,6 +123,10 @@ class Connection:
     def is_stream(self, value: bool) -> None:
         self._io.is_stream = value
 
+    def hold(self, place: object) -> None:
+        """Keep what counts the connection in its pool, for as long as its socket is open."""
+        self._io.place = place
+
     def set_protocol(self, version: int) -> None:
         """Read what follows as RESP2 or RESP3."""
         self._io.set_protocol(version)
@@ -132,36 +135,21 @@ class Connection:
         """Send a command whose confirmations come as pushes."""
         self._io.send(words)
 
-    def on_close(self, told: Callable[[], object]) -> None:
-        """Have a function called when the connection is closed, by whatever means."""
-        self._on_close = told
-
     def close(self) -> None:
-        """Close the socket; harmless when it is closed already."""
-        self._io.give_up()
-        self._socket.close()
-        told, self._on_close = self._on_close, None
+        """Close the socket and free the place in the pool; harmless the second time."""
+        self._io.close()
+        told, self.on_close = self.on_close, None
         if told is not None:
             told()
 
     def interrupt(self) -> None:
         """End the call that another thread has under way; the connection is then closed by its user."""
-        self._io.give_up()
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # not connected any more, or closed by its user in this moment
+        self._io.interrupt()
 
     def abandon(self) -> None:
         """Let go of the descriptor after fork(), in the child: nothing is written, read or shut down."""
-        self._on_close = None
-        self._io.give_up()
-        self._socket.close()
-
-    def __del__(self) -> None:
-        """Close what was dropped without being given back, and free its place in the pool."""
-        if hasattr(self, "_on_close"):
-            self.close()
+        self.on_close = None
+        self._io.close()
 
     def __repr__(self) -> str:
         """Show where it leads and its state."""
@@ -192,7 +180,7 @@ class Connector:
         deadline = time.monotonic() + options.connect_timeout
         sock = self._open_socket(deadline)
         try:
-            connection = Connection(sock, self._wire(sock), options.address)
+            connection = Connection(self._wire(sock), options.address)
         except BaseException:
             sock.close()
             raise
@@ -225,7 +213,7 @@ class Connector:
             sock.setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", whole, int((seconds - whole) * 1e6))
             )
-            return _FAST(sock.fileno(), parser, where, options.read_timeout)
+            return _FAST(sock.detach(), parser, where, options.read_timeout)
         return SocketIO(sock, parser, where, options.read_timeout)
 
     # Socket. ---------------------------------------------------------------------------------------------------------

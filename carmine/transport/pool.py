@@ -51,48 +51,35 @@ class PoolStats(NamedTuple):
     """Callers that wait for a connection."""
     opened: int
     """Connections opened since the pool was made."""
-    closed: int
     timeouts: int
     """Callers that waited in vain."""
 
 
 class _Place:
-    """One of the pool's places, counted while it is taken; freed when it is dropped, by whatever exception.
+    """One of the pool's places, taken for as long as it exists.
 
-    Counting and taking happen in two statements without a call between them, where no signal can strike.
+    Who holds it, a caller in the queue or a connection, frees it by dropping it. The pool counts its weak references,
+    so no finalizer has to run to the end: a signal may strike in every line of Python.
     """
 
-    __slots__ = ("_freed",)
-
-    def __init__(self) -> None:
-        self._freed: deque[None] | None = None
-
-    def take(self, freed: deque[None]) -> None:
-        """Belong to the pool whose note of free places this is."""
-        self._freed = freed
-
-    def free(self) -> None:
-        """Give the place back, once."""
-        freed, self._freed = self._freed, None
-        if freed is not None:
-            freed.append(None)
-
-    def __del__(self) -> None:
-        """Give the place back."""
-        self.free()
+    __slots__ = ("__weakref__",)
 
 
 class _Waiter:
     """A caller in the queue, with the place or the connection it was served; a lock is released when it was."""
 
-    __slots__ = ("connection", "place", "signal", "was_served")
+    __slots__ = ("connection", "place", "signal")
 
     def __init__(self) -> None:
         self.signal = threading.Lock()
         self.signal.acquire()
         self.connection: Connection | None = None
-        self.place = _Place()
-        self.was_served = False
+        self.place: _Place | None = None
+
+    @property
+    def was_served(self) -> bool:
+        """Whether there is something to go on with."""
+        return self.connection is not None or self.place is not None
 
 
 class Pool:
@@ -109,14 +96,12 @@ class Pool:
     __slots__ = (
         "__weakref__",
         "_closed",
-        "_closed_count",
         "_connector",
         "_everything",
-        "_freed",
         "_hooks",
         "_lock",
-        "_open",
-        "_opened_count",
+        "_opened",
+        "_places",
         "_tidy_at",
         "_timeouts",
         "attention",
@@ -130,7 +115,7 @@ class Pool:
         self._connector = Connector(options)
         self._hooks = options.hooks
         self.is_plain = options.pool_size > 0 and options.max_lifetime is None and not set(options.check) - {"idle"}
-        self._opened_count = self._closed_count = self._timeouts = 0
+        self._opened = self._timeouts = 0
         self._tidy_at = time.monotonic() + _TIDY_EVERY
         self._closed = False
         self.idle: list[Connection] = []  # clients keep these two: they stay the same objects
@@ -141,9 +126,8 @@ class Pool:
     def _start(self) -> None:
         """Set up what belongs to one process; called again in a forked child."""
         self._lock = threading.Lock()
-        self._open = 0
-        self._freed: deque[None] = deque()
-        self._everything: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._places: list[weakref.ref[_Place]] = []
+        self._everything: list[weakref.ref[Connection]] = []  # a WeakSet runs Python when a member is collected
 
     # Borrowing. ------------------------------------------------------------------------------------------------------
 
@@ -187,42 +171,42 @@ class Pool:
             return False
 
     def _from_queue(self) -> Connection:
-        waiter = _Waiter()
+        waiter: _Waiter | None = None
         with self._lock:
-            self._count_freed()
             if self._closed:
                 raise PoolClosed(f"the pool of {self.options.address} is closed; make a new client")
-            if not self.attention and self._has_room():
-                self._count(waiter)
-            else:
+            place = self._take_place() if not self.attention else None
+            if place is None:
+                waiter = _Waiter()
                 self.attention.append(waiter)
-        if waiter.was_served:
-            return self._open_in(waiter.place)
+        if place is not None:
+            return self._open_in(place)
+        assert waiter is not None
         self.serve()  # a connection may have come back between the look at `idle` and the place in the queue
         return self._wait(waiter)
 
-    def _has_room(self) -> bool:
-        return not self.options.pool_size or self._open < self.options.pool_size
-
-    def _count(self, waiter: _Waiter) -> None:
-        """Give a caller a free place."""
-        waiter.place.take(self._freed)
-        self._open += 1
-        waiter.was_served = True
+    def _take_place(self) -> _Place | None:
+        """Return a place if there is one; the caller holds the lock."""
+        self._places = [place for place in self._places if place() is not None]
+        if 0 < self.options.pool_size <= len(self._places):
+            return None
+        place = _Place()
+        self._places.append(weakref.ref(place))
+        return place
 
     def _wait(self, waiter: _Waiter) -> Connection:
         patience = math.inf if self.options.pool_timeout is None else self.options.pool_timeout
         began = time.monotonic()
         try:
-            while not waiter.signal.acquire(timeout=min(_LOOK_AGAIN, max(0.0, began + patience - time.monotonic()))):
-                if time.monotonic() - began >= patience:
-                    break
-                self.serve()
+            while not waiter.was_served and not self._closed and time.monotonic() - began < patience:
+                left = began + patience - time.monotonic()
+                if not waiter.signal.acquire(timeout=min(_LOOK_AGAIN, max(0.0, left))):
+                    self.serve()
         except BaseException:
             self._withdraw(waiter)
             if waiter.connection is not None:
                 self.give_back(waiter.connection)
-            waiter.place.free()
+            waiter.place = None
             self.serve()
             raise
         waited = time.monotonic() - began
@@ -231,17 +215,15 @@ class Pool:
         if timed_out:
             self._timeouts += 1
             raise self._exhausted(waited)
-        if not waiter.was_served:
-            raise PoolClosed(f"the pool of {self.options.address} was closed while a caller waited for a connection")
         connection, waiter.connection = waiter.connection, None
-        if connection is None:
-            return self._open_in(waiter.place)
-        if self._is_fit(connection, probe="borrow" in self.options.check):
-            return connection
-        connection.close()
-        with self._lock:  # the place that became free is this caller's
-            self._count_freed()
-            self._count(waiter)
+        if connection is not None:
+            if self._is_fit(connection, probe="borrow" in self.options.check):
+                return connection
+            with self._lock:  # the place that becomes free is this caller's
+                connection.close()
+                waiter.place = self._take_place()
+        if waiter.place is None:
+            raise PoolClosed(f"the pool of {self.options.address} was closed while a caller waited for a connection")
         return self._open_in(waiter.place)
 
     def _withdraw(self, waiter: _Waiter) -> bool:
@@ -254,8 +236,13 @@ class Pool:
             return True
 
     def _open_in(self, place: _Place) -> Connection:
-        """Open a connection in a place that was counted; on any error the place is free again."""
-        connection = self._open_one(place)
+        """Open a connection for a place that was taken; on any error the place goes to the next in the queue."""
+        try:
+            connection = self._open_one(place)
+        except BaseException:
+            del place
+            self.serve()
+            raise
         self._top_up()
         return connection
 
@@ -264,18 +251,18 @@ class Pool:
         where = str(self.options.address)
         try:
             connection = self._connector.open()
-        except BaseException as error:
-            place.free()
-            if isinstance(error, Exception):
-                tell(self._hooks, "on_error", where, error)
-            self.serve()
+        except Exception as error:
+            tell(self._hooks, "on_error", where, error)
             raise
         if self.options.max_lifetime is not None:
             share = 1.0 - _JITTER * random.random()
             connection.expires = connection.opened + self.options.max_lifetime * share
-        connection.on_close(lambda: self._note_closed(place))
-        self._everything.add(connection)
-        self._opened_count += 1
+        connection.hold(place)
+        if self._hooks is not None:
+            connection.on_close = lambda: tell(self._hooks, "on_close", where)
+        self._everything = [known for known in self._everything if known() is not None]
+        self._everything.append(weakref.ref(connection))
+        self._opened += 1
         tell(self._hooks, "on_connect", where, time.monotonic() - began)
         if self._closed:
             connection.close()
@@ -285,14 +272,12 @@ class Pool:
     def _top_up(self) -> None:
         """Open what `min_idle` asks for; a server that refuses now is asked again with the next connection."""
         while len(self.idle) < self.options.min_idle:
-            waiter = _Waiter()
             with self._lock:
-                self._count_freed()
-                if self._closed or self.attention or not self._has_room():
-                    return
-                self._count(waiter)
+                place = None if self._closed or self.attention else self._take_place()
+            if place is None:
+                return
             try:
-                connection = self._open_one(waiter.place)
+                connection = self._open_one(place)
             except (NetworkError, ServerError):
                 return
             self.give_back(connection)
@@ -321,18 +306,16 @@ class Pool:
         """Hand what is there to those who wait, the longest first; close what comes back to a closed pool."""
         returned: list[Connection] = []
         with self._lock:
-            self._count_freed()
             if self._closed:
                 returned, self.idle[:] = self.idle[:], []
             while self.attention and not self._closed:
                 waiter = self.attention[0]
                 if self.idle:
                     waiter.connection = self.idle.pop()
-                    waiter.was_served = True
-                elif self._has_room():
-                    self._count(waiter)
                 else:
-                    break
+                    waiter.place = self._take_place()
+                    if waiter.place is None:
+                        break
                 self.attention.popleft()
                 waiter.signal.release()
         for connection in returned:
@@ -360,17 +343,6 @@ class Pool:
         if self.attention:
             self.serve()
 
-    def _note_closed(self, place: _Place) -> None:
-        """Note that a place is free: without a lock, since a connection may be collected anywhere."""
-        self._closed_count += 1
-        place.free()
-        tell(self._hooks, "on_close", str(self.options.address))
-
-    def _count_freed(self) -> None:
-        while self._freed:
-            self._freed.popleft()
-            self._open -= 1
-
     # The whole. ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -383,7 +355,7 @@ class Pool:
             self.attention.clear()
             self.attention.append(_Waiter())  # a mark: whoever gives back from now on comes by serve()
             idle, self.idle[:] = self.idle[:], []
-            rest = list(self._everything)
+            rest = self._alive()
         for waiter in waiting:
             waiter.signal.release()
         for connection in idle:
@@ -399,23 +371,19 @@ class Pool:
     def stats(self) -> PoolStats:
         """Return the counts of this moment."""
         with self._lock:
-            self._count_freed()
+            taken = sum(place() is not None for place in self._places)
             idle = len(self.idle)
             waiting = 0 if self._closed else len(self.attention)
             return PoolStats(
-                self.options.pool_size,
-                self._open,
-                idle,
-                max(0, self._open - idle),
-                waiting,
-                self._opened_count,
-                self._closed_count,
-                self._timeouts,
+                self.options.pool_size, taken, idle, max(0, taken - idle), waiting, self._opened, self._timeouts
             )
+
+    def _alive(self) -> list[Connection]:
+        return [connection for known in self._everything if (connection := known()) is not None]
 
     def _exhausted(self, waited: float) -> PoolTimeout:
         stats = self.stats()
-        notes = sorted(connection.note for connection in list(self._everything) if connection.note is not None)
+        notes = sorted(connection.note for connection in self._alive() if connection.note is not None)
         held = f"; held by: {', '.join(notes[:8])}" if notes else ""
         return PoolTimeout(
             f"no connection to {self.options.address} became free within {waited:.3g} s: {stats.in_use} of "
@@ -425,7 +393,7 @@ class Pool:
 
     def _abandon(self) -> None:
         """Start anew in a forked child; the parent's connections are not touched beyond their descriptors."""
-        for connection in list(self._everything):
+        for connection in self._alive():
             connection.abandon()
         self.idle.clear()
         self.attention.clear()

@@ -61,6 +61,7 @@ class SocketIO:
         "look_after",
         "max_idle",
         "owed",
+        "place",
         "pushes",
     )
 
@@ -70,6 +71,7 @@ class SocketIO:
         self.address = address
         self.owed = 0
         self.pushes: deque[Any] = deque()
+        self.place: object = None
         self.is_stream = False
         self.look_after = _QUIET
         self.max_idle = math.inf
@@ -96,9 +98,24 @@ class SocketIO:
         """Read what follows as RESP2 or RESP3."""
         self._parser.protocol = version
 
-    def give_up(self) -> None:
-        """Refuse every further call; the socket is about to be closed."""
+    def close(self) -> None:
+        """Close the socket and refuse every further call; harmless the second time."""
         self._alive = False
+        self.place = None
+        self._socket.close()
+
+    def interrupt(self) -> None:
+        """End the call that another thread has under way, and every later one; that thread closes the socket."""
+        self._alive = False
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # not connected any more
+
+    def __del__(self) -> None:
+        """Close what was dropped."""
+        if hasattr(self, "_socket"):
+            self._socket.close()
 
     def execute(self, words: Sequence[Arg], decode: bool, timeout: float | None = None, each: bool = False) -> Any:
         """Send one command and return its reply, an error reply as a ServerError."""
@@ -207,8 +224,8 @@ class SocketIO:
 
     def _end(self) -> None:
         self._busy = False
-        if self.owed:
-            self._alive = False
+        if self.owed or not self._alive:
+            self.close()
         self._last_used = time.monotonic()
 
     def _look(self) -> None:
