@@ -23,7 +23,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 MAIN = ".venv"
 OLD_AND_OTHER = ("redis62", "redis70", "redis82")
-LIMIT = 1200.0
+LIMIT = 600.0
 SCALE = {"matrix": "1"}
 
 
