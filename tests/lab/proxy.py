@@ -295,15 +295,14 @@ class FaultProxy:
             client, _ = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
+        self.accepted += 1
         server: socket.socket | None = None
         try:
             if not self.blackhole:
                 server = self._connect()
         except OSError:
             close_with_reset(client)
-            self.accepted += 1
             return
-        self.accepted += 1
         faults = (self.plan and self.plan(self.accepted)) or self.faults
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link = self._links[self.accepted] = Link(self, self.accepted, client, server, faults)

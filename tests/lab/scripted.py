@@ -61,6 +61,7 @@ class Scripted:
         greeting: sent when a connection is accepted, before anything is read.
         tls: a server context; the handshake is made by the connection's thread.
         unix_path: listen on this unix socket instead.
+        buffers: the size of the system's socket buffers on this side; small ones make a deaf server felt soon.
 
     Attributes:
         received: the bytes of each connection, by number.
@@ -70,7 +71,13 @@ class Scripted:
     """
 
     def __init__(
-        self, play: Play, *, greeting: Answer = b"", tls: ssl.SSLContext | None = None, unix_path: str | None = None
+        self,
+        play: Play,
+        *,
+        greeting: Answer = b"",
+        tls: ssl.SSLContext | None = None,
+        unix_path: str | None = None,
+        buffers: int | None = None,
     ) -> None:
         self._play = play
         self._greeting = greeting
@@ -90,6 +97,9 @@ class Scripted:
             self._listener.bind(unix_path)
         else:
             self._listener.bind(("127.0.0.1", 0))
+        if buffers is not None:  # connections inherit them
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers)
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
         self._listener.listen(1024)
         self.port: int = 0 if unix_path else self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, name=f"scripted-{self.port}", daemon=True)
@@ -105,6 +115,7 @@ class Scripted:
         greeting: Answer = b"",
         tls: ssl.SSLContext | None = None,
         unix_path: str | None = None,
+        buffers: int | None = None,
     ) -> Self:
         """Make a server that reads commands and answers each from a table.
 
@@ -116,6 +127,7 @@ class Scripted:
             greeting: sent when a connection is accepted.
             tls: a server context.
             unix_path: listen on this unix socket instead.
+            buffers: the size of the system's socket buffers on this side.
         """
         full: dict[bytes, Reply] = dict.fromkeys((b"CLIENT", b"SELECT", b"AUTH"), b"+OK\r\n")
         full |= {b"HELLO": hello, **table}
@@ -141,7 +153,7 @@ class Scripted:
             commands, parsed[number] = parse_commands(server.received[number], done)
             return _in_turn(server, number, commands, answer)
 
-        server = cls(play, greeting=greeting, tls=tls, unix_path=unix_path)
+        server = cls(play, greeting=greeting, tls=tls, unix_path=unix_path, buffers=buffers)
         return server
 
     @property
@@ -230,6 +242,8 @@ class Scripted:
                 sock = self._sockets[number] = self._tls.wrap_socket(
                     sock, server_side=True, do_handshake_on_connect=False
                 )
+                if self._stopping:  # stop() may have shut down the plain socket, which was gone already
+                    raise ConnectionAbortedError
                 sock.do_handshake()
             going, reset = self._answer(sock, self._greeting)
             while going:

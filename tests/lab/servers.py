@@ -102,8 +102,10 @@ class RedisServer(EmbeddedRedis):
         return f"unix://{self.unix_path}"
 
     def start(self) -> None:
-        """Start the server; a cluster node is given all slots and waited for."""
+        """Start the server; wait until a replica has its data, and a cluster node its slots (which takes it 2 s)."""
         super().start()
+        if self._is_replica:
+            wait_until(lambda: self.info("replication")["master_link_status"] == "up", "the link to the primary")
         if self._cluster:
             if b"cluster_state:ok" not in self.text("CLUSTER", "INFO"):
                 with contextlib.suppress(ReplyError):  # after a restart they are its own already

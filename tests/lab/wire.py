@@ -160,7 +160,7 @@ class RawClient:
             case b"_":
                 return None
             case b"$" | b"=":
-                return None if text == b"-1" else self._exactly(int(text) + 2)[:-2]
+                return None if text == b"-1" else self.exactly(int(text) + 2)[:-2]
             case b"*" | b"~" | b">":
                 return None if text == b"-1" else [self.read() for _ in range(int(text))]
             case b"%":
@@ -188,7 +188,8 @@ class RawClient:
             self._fill()
         return self._take(end + 2)[:-2]
 
-    def _exactly(self, size: int) -> bytes:
+    def exactly(self, size: int) -> bytes:
+        """Read so many bytes, without parsing them."""
         while len(self._buffer) < size:
             self._fill()
         return self._take(size)
