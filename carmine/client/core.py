@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from carmine.commands.command import settle_each
 from carmine.commands.flags import BLOCKING, FORBIDDEN, READONLY, STATE, SUBSCRIBE, block_seconds
 from carmine.commands.specs import is_absolute, refusal
 from carmine.errors import (
@@ -38,7 +39,6 @@ __all__ = [
     "finish",
     "first_error",
     "located",
-    "modes_of",
     "patience",
     "refuse",
     "settle",
@@ -118,22 +118,9 @@ def shaped(spec: Spec, reply: Any) -> Any:
         ) from problem
 
 
-def modes_of(queue: Sequence[Reply[Any]], text: bool) -> bytes | None:
-    """Return one byte per command that says whether its reply's strings are text; None where all are as `text`."""
-    if all(entry.spec.text is None for entry in queue):
-        return None
-    return bytes(text if entry.spec.text is None else entry.spec.text for entry in queue)
-
-
-def settle(
-    queue: Sequence[Reply[Any]], replies: Sequence[Any], address: Address, failure: BaseException | None
-) -> None:
+def settle(queue: list[Reply[Any]], replies: list[Any], address: Address, failure: CarmineError | None) -> None:
     """Give every queued entry its reply; those that got none, the failure."""
-    for entry, reply in zip(queue, replies, strict=False):
-        if entry.spec.decode is None and not isinstance(reply, CarmineError):
-            entry.settle(reply)
-        else:
-            _settle_one(entry, reply, address)
+    settle_each(queue, replies, lambda entry, reply: _settle_one(entry, reply, address))
     for entry in queue[len(replies) :]:
         entry.settle(failure)
 
@@ -183,7 +170,7 @@ def values_or_error(entry: Reply[Any]) -> Any:
     return entry.error if entry.error is not None else entry.value
 
 
-def settle_exec(queue: Sequence[Reply[Any]], replies: Sequence[Any], address: Address, modes: bytes | None) -> None:
+def settle_exec(queue: list[Reply[Any]], replies: list[Any], address: Address, modes: bytes | None) -> None:
     """Give the queued entries of a transaction their replies, from those of MULTI, the commands and EXEC.
 
     Args:

@@ -11,7 +11,8 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from carmine.client.core import SPECIAL, decide, finish, located, modes_of, patience, refuse, settle, told_to_entries
+from carmine.client.core import SPECIAL, decide, finish, located, patience, refuse, settle, told_to_entries
+from carmine.commands.command import modes_of, words_of
 from carmine.commands.flags import BLOCKING, READONLY
 from carmine.errors import CarmineError, ConnectionLost, NetworkError, Outcome, PoolClosed, RetryRule, ServerError
 from carmine.transport.hooks import tell
@@ -161,7 +162,7 @@ class Engine:
 
     # Batches. --------------------------------------------------------------------------------------------------------
 
-    def _execute_queue(self, queue: Sequence[Reply[Any]]) -> None:
+    def _execute_queue(self, queue: list[Reply[Any]]) -> None:
         """Send a pipeline and settle its entries.
 
         Raises:
@@ -184,7 +185,7 @@ class Engine:
                 attempt += 1
                 replies.clear()
                 try:
-                    self._attempt_many([entry.words for entry in queue], replies, timeout, modes)
+                    self._attempt_many(words_of(queue), replies, timeout, modes)
                     break
                 except NetworkError as problem:
                     wait = self._wait_of_many(problem, attempt, readonly)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
 from carmine.client._async.pipeline import Queue
-from carmine.client.core import NEVER, finish, first_error, modes_of, patience, refuse, settle_exec, values_or_error
+from carmine.client.core import NEVER, finish, first_error, patience, refuse, settle_exec, values_or_error
 from carmine.commands._async import AsyncCommands
+from carmine.commands.command import modes_of, words_of
 from carmine.commands.flags import STATE
 from carmine.commands.specs import lookup
 from carmine.errors import CarmineError, UsageError
@@ -80,7 +81,7 @@ class AsyncTransaction(Queue[T], Generic[T]):
 
     def discard(self) -> None:
         """Drop what is queued; the block then ends without EXEC unless more is queued."""
-        self._queued = []
+        self._queued.take()
 
     async def _hold(self) -> AsyncConnection:
         if not self._is_open:
@@ -107,7 +108,8 @@ class AsyncTransaction(Queue[T], Generic[T]):
         if self._is_open:
             raise UsageError("this transaction is in use already; make another one with client.transaction()")
         self._is_open = True
-        self.prelude, self._queued, self._sent = [], [], []
+        self._queued.take()
+        self.prelude, self._sent = [], []
         if self._keys:
             try:
                 await self.now.watch(*self._keys)
@@ -128,7 +130,7 @@ class AsyncTransaction(Queue[T], Generic[T]):
             NetworkError: The connection was lost; the outcome says whether EXEC may have run.
         """
         try:
-            if kind is None and self._queued:
+            if kind is None and len(self._queued):
                 await self._exec()
         finally:
             await self._end()
@@ -138,12 +140,12 @@ class AsyncTransaction(Queue[T], Generic[T]):
 
     async def _exec(self) -> None:
         connection = await self._hold()
-        queue, self._queued = self._queued, []
+        queue = self._queued.take()
         self._sent = queue
         modes = modes_of(queue, self._text)
         text = self._text if modes is None else False
         replies: list[Any] = []
-        commands = [(b"MULTI",), *(entry.words for entry in queue), (b"EXEC",)]
+        commands = [(b"MULTI",), *words_of(queue), (b"EXEC",)]
         try:
             await connection.execute_many(commands, text, replies, None, None, True)
             settle_exec(queue, replies, connection.address, modes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from carmine.client.core import NEVER, first_error, refuse, values_or_error
 from carmine.commands._pipeline import PipelineCommands
-from carmine.commands.command import Reply
+from carmine.commands.command import ReplyQueue
 from carmine.commands.flags import STATE
 from carmine.commands.specs import lookup
 from carmine.errors import UsageError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from carmine.client.engine import Engine
-    from carmine.commands.command import Command, Spec, Words
+    from carmine.commands.command import Command, Reply
     from carmine.types import Arg
 
 __all__ = ["Pipeline", "Queue"]
@@ -33,15 +33,9 @@ class Queue(PipelineCommands[T], Generic[T]):
     """Commands that wait to be sent, with the replies they will have."""
 
     def __init__(self) -> None:
-        self._queued: list[Reply[Any]] = []
+        self._queued = ReplyQueue(NEVER | STATE, refuse)
+        self._queue = self._queued.add  # type: ignore[method-assign]  # the facade calls it without a frame between
         self._is_open = False
-
-    def _queue(self, spec: Spec, words: Words) -> Reply[Any]:
-        if spec.flags & (NEVER | STATE):
-            refuse(spec)
-        reply: Reply[Any] = Reply(spec, words)
-        self._queued.append(reply)
-        return reply
 
     def add(self, command: Command[R]) -> Reply[R]:
         """Queue a command that was made by a function of `carmine.commands`."""
@@ -84,7 +78,7 @@ class Pipeline(Queue[T], Generic[T]):
         Raises:
             NetworkError: The connection was lost on the way; entries that have their reply keep it.
         """
-        queue, self._queued = self._queued, []
+        queue = self._queued.take()
         self._sent += queue
         self._client._execute_queue(queue)
         return [values_or_error(entry) for entry in queue]
@@ -108,7 +102,7 @@ class Pipeline(Queue[T], Generic[T]):
         """
         self._is_open = False
         if kind is not None:
-            self._queued = []
+            self._queued.take()
             return
         self.flush()
         problem = first_error(self._sent, "pipeline") if self._raise_errors else None

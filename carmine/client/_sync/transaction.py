@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
 from carmine.client._sync.pipeline import Queue
-from carmine.client.core import NEVER, finish, first_error, modes_of, patience, refuse, settle_exec, values_or_error
+from carmine.client.core import NEVER, finish, first_error, patience, refuse, settle_exec, values_or_error
 from carmine.commands._sync import Commands
+from carmine.commands.command import modes_of, words_of
 from carmine.commands.flags import STATE
 from carmine.commands.specs import lookup
 from carmine.errors import CarmineError, UsageError
@@ -79,7 +80,7 @@ class Transaction(Queue[T], Generic[T]):
 
     def discard(self) -> None:
         """Drop what is queued; the block then ends without EXEC unless more is queued."""
-        self._queued = []
+        self._queued.take()
 
     def _hold(self) -> Connection:
         if not self._is_open:
@@ -106,7 +107,8 @@ class Transaction(Queue[T], Generic[T]):
         if self._is_open:
             raise UsageError("this transaction is in use already; make another one with client.transaction()")
         self._is_open = True
-        self.prelude, self._queued, self._sent = [], [], []
+        self._queued.take()
+        self.prelude, self._sent = [], []
         if self._keys:
             try:
                 self.now.watch(*self._keys)
@@ -127,7 +129,7 @@ class Transaction(Queue[T], Generic[T]):
             NetworkError: The connection was lost; the outcome says whether EXEC may have run.
         """
         try:
-            if kind is None and self._queued:
+            if kind is None and len(self._queued):
                 self._exec()
         finally:
             self._end()
@@ -137,12 +139,12 @@ class Transaction(Queue[T], Generic[T]):
 
     def _exec(self) -> None:
         connection = self._hold()
-        queue, self._queued = self._queued, []
+        queue = self._queued.take()
         self._sent = queue
         modes = modes_of(queue, self._text)
         text = self._text if modes is None else False
         replies: list[Any] = []
-        commands = [(b"MULTI",), *(entry.words for entry in queue), (b"EXEC",)]
+        commands = [(b"MULTI",), *words_of(queue), (b"EXEC",)]
         try:
             connection.execute_many(commands, text, replies, None, None, True)
             settle_exec(queue, replies, connection.address, modes)

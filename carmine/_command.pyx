@@ -1,0 +1,194 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, binding=True, embedsignature=False
+"""The Cython twin of carmine.commands._command: Spec, Command, Reply and the queue of a pipeline.
+
+1,000 queued GETs, sent and read, cost 2.9 times the wire with the pure classes and 1.6 with these
+(bench/results); the definitions are alike, and every test runs over both.
+"""
+
+cimport cython
+
+cdef extern from "Python.h":
+    bint PyExceptionInstance_Check(object value)
+
+from carmine.errors import UsageError
+
+cdef object PENDING = object()
+
+
+@cython.final
+cdef class Spec:
+    """The facts of one command name and reply shape; made once, at import, and shared.
+
+    Attributes:
+        name: The name in capitals, such as "CONFIG GET".
+        flags: Bits of `carmine.commands.flags`.
+        decode: Turns the raw reply into the command's result; None where the raw reply is the result.
+        text: How strings of the reply are read: None as the client says, True always str, False always bytes.
+        block: Where a blocking command says how long it may wait (see `carmine.commands.flags`), or None.
+        keys: Where its keys stand among its words, for routing.
+    """
+
+    cdef readonly str name
+    cdef readonly int flags
+    cdef readonly object decode, text, block
+    cdef readonly tuple keys
+
+    def __init__(self, str name not None, int flags=0, *, decode=None, text=None, block=None, tuple keys=()):
+        self.name = name
+        self.flags = flags
+        self.decode = decode
+        self.text = text
+        self.block = block
+        self.keys = keys
+
+    def __repr__(self):
+        """Show the name."""
+        return f"Spec({self.name!r})"
+
+
+@cython.final
+cdef class Command:
+    """One command, ready to go out; immutable by convention.
+
+    Attributes:
+        spec: The facts of its name.
+        words: Its name and arguments.
+    """
+
+    cdef readonly Spec spec
+    cdef readonly tuple words
+
+    def __init__(self, Spec spec not None, tuple words not None):
+        self.spec = spec
+        self.words = words
+
+    def __class_getitem__(cls, item):
+        """Accept the type of the result, which only type checkers read."""
+        return cls
+
+    def __repr__(self):
+        """Show the name and how many arguments follow, never the arguments."""
+        return f"<Command {self.spec.name} with {len(self.words) - 1} more words>"
+
+
+@cython.final
+@cython.freelist(256)
+cdef class Reply:
+    """The reply that a queued command will have: an entry of a pipeline's queue, and what its caller holds."""
+
+    cdef readonly Spec spec
+    cdef readonly tuple words
+    cdef object outcome
+
+    def __init__(self, Spec spec not None, tuple words not None):
+        self.spec = spec
+        self.words = words
+        self.outcome = PENDING
+
+    def __class_getitem__(cls, item):
+        """Accept the type of the value, which only type checkers read."""
+        return cls
+
+    @property
+    def value(self):
+        """The reply.
+
+        Raises:
+            UsageError: The pipeline has not been sent.
+            CarmineError: What befell this command.
+        """
+        if self.outcome is PENDING:
+            raise UsageError(f"the reply of {self.spec.name} is not here yet; it comes when the pipeline is sent")
+        if PyExceptionInstance_Check(self.outcome):
+            raise self.outcome
+        return self.outcome
+
+    @property
+    def error(self):
+        """What befell this command; None if it went well or was not sent yet."""
+        return self.outcome if PyExceptionInstance_Check(self.outcome) else None
+
+    @property
+    def is_settled(self):
+        """Whether the reply, or an error in its place, is here."""
+        return self.outcome is not PENDING
+
+    def settle(self, outcome):
+        """Put the value, or the exception to be raised, in place; for the pipeline alone."""
+        self.outcome = outcome
+
+    def __repr__(self):
+        """Show the command's name and whether the reply is here, never the value."""
+        state = "settled" if self.is_settled else "pending"
+        return f"<Reply of {self.spec.name}, {state}>"
+
+
+@cython.final
+cdef class ReplyQueue:
+    """The entries of a pipeline, in order.
+
+    Args:
+        refused: Flag bits of commands that have no place in it.
+        refuse: Called with the Spec of such a command; raises.
+    """
+
+    cdef list entries
+    cdef int refused
+    cdef object refuse
+
+    def __init__(self, int refused, refuse):
+        self.entries = []
+        self.refused = refused
+        self.refuse = refuse
+
+    def add(self, Spec spec not None, tuple words not None):
+        """Queue a command and return the Reply it will have."""
+        cdef Reply reply
+        if spec.flags & self.refused:
+            self.refuse(spec)
+        reply = Reply.__new__(Reply)
+        reply.spec = spec
+        reply.words = words
+        reply.outcome = PENDING
+        self.entries.append(reply)
+        return reply
+
+    def take(self):
+        """Return the entries and begin anew."""
+        entries = self.entries
+        self.entries = []
+        return entries
+
+    def __len__(self):
+        """Return how many entries wait."""
+        return len(self.entries)
+
+
+def words_of(list entries not None):
+    """Return the words of each entry."""
+    cdef Reply entry
+    return [entry.words for entry in entries]
+
+
+def modes_of(list entries not None, bint text):
+    """Return one byte per entry that says whether its reply's strings are text; None where all are as `text`."""
+    cdef Reply entry
+    for entry in entries:
+        if entry.spec.text is not None:
+            break
+    else:
+        return None
+    return bytes([text if entry.spec.text is None else entry.spec.text for entry in entries])
+
+
+def settle_each(list entries not None, list replies not None, slowly):
+    """Give entries their raw replies; `slowly(entry, reply)` takes those that need shaping, and errors."""
+    cdef Py_ssize_t i
+    cdef Reply entry
+    for i in range(min(len(entries), len(replies))):
+        entry = entries[i]
+        reply = replies[i]
+        if entry.spec.decode is None and not PyExceptionInstance_Check(reply):
+            entry.outcome = reply
+        else:
+            slowly(entry, reply)
