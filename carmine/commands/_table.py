@@ -235,7 +235,7 @@ COMMANDS: Final[dict[str, tuple[int, tuple[Any, ...]]]] = {
     "MEMORY STATS": (1, ()),
     "MEMORY USAGE": (1, (("range", 2, 0, 1, 0),)),
     "MGET": (1, (("range", 1, -1, 1, 0),)),
-    "MIGRATE": (130, (("range", 3, 0, 1, 0), ("range", ("KEYS", -2), -1, 1, 0))),
+    "MIGRATE": (130, (("filled", 3, 0, 1, 0), ("range", ("KEYS", -2), -1, 1, 0))),
     "MODULE": (256, ()),
     "MODULE HELP": (0, ()),
     "MODULE LIST": (1, ()),

@@ -7,7 +7,8 @@ A key specification (`Spec.keys`) is `("range", begin, last, step, limit)` or `(
 two ways in which Redis describes where keys stand. `begin` is an index among the words, or `(token, start)`:
 the word after `token`, looked for from index `start` on (backwards when negative). In a range `last` counts from
 `begin`, or from the end when negative; a `limit` of 2 or more takes only that part of the words that remain.
-In a count, the number of keys stands at `begin + at` and the first key at `begin + first`.
+In a count, the number of keys stands at `begin + at` and the first key at `begin + first`. `("filled", begin, ...)` is
+one word that is a key unless it is empty (MIGRATE, whose keys may stand at the end instead).
 """
 
 from __future__ import annotations
@@ -129,6 +130,8 @@ def command_keys(spec: Spec, words: Words) -> list[Any]:
             continue
         if kind == "range":
             found += _range(words, first, a, b, c)
+        elif kind == "filled":
+            found += [word for word in words[first : first + 1] if _token(word)]
         else:
             count = _number(words[first + a]) if first + a < len(words) else None
             if count is not None and count > 0:

@@ -6,8 +6,7 @@ pieces of other clients' arguments.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from carmine.commands import decoders
 from carmine.commands.command import Command, Text
@@ -39,22 +38,24 @@ class SlowCommand(NamedTuple):
     client_name: str
 
 
-# Compiled at the first use, by `re` itself, and not at import.
-_INTEGER: Final = r"-?(0|[1-9][0-9]{0,18})"
-_DECIMAL: Final = r"-?[0-9]{1,15}\.[0-9]{1,15}"
-_PARTS: Final = r"[a-z_0-9-]+=[^,]*(,[a-z_0-9-]+=[^,]*)*"
+def _is_number(text: str) -> bool:
+    """Whether a text is digits alone, as a server writes a number: no sign, no zero in front."""
+    return text.isascii() and text.isdigit() and (text[0] != "0" or text == "0") and len(text) < 20
 
 
 def _info_value(name: str, text: str) -> Any:
     """A field of INFO: a whole or decimal number, `a=1,b=2` as a dict, or the text itself. A version stays text."""
     if name.endswith("_version"):
         return text
-    if re.fullmatch(_INTEGER, text):
-        return int(text)
-    if re.fullmatch(_DECIMAL, text):
-        return float(text)
-    if re.fullmatch(_PARTS, text):
-        return {part: _info_value(part, value) for part, _, value in (each.partition("=") for each in text.split(","))}
+    whole, point, part = text.removeprefix("-").partition(".")
+    if _is_number(whole):
+        if not point:
+            return int(text)
+        if part.isascii() and part.isdigit():
+            return float(text)
+    pairs = [each.partition("=") for each in text.split(",")]
+    if all(equals and key.replace("_", "").replace("-", "").isalnum() for key, equals, _ in pairs):
+        return {key: _info_value(key, value) for key, _, value in pairs}
     return text
 
 
