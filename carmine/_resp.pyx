@@ -222,7 +222,11 @@ cdef class Parser:
         return self.between_replies()
 
     def feed(self, data):
-        """Take over bytes of the stream; what comes after its end or after a ProtocolError is ignored."""
+        """Take over bytes of the stream; what comes after a ProtocolError is ignored.
+
+        Raises:
+            ProtocolError: The stream had ended.
+        """
         cdef Py_buffer view
         cdef Py_ssize_t done = 0, space
         cdef char *into
@@ -260,6 +264,7 @@ cdef class Parser:
 
         Raises:
             ValueError: That is more than it gave, or it was not asked since the last bytes.
+            ProtocolError: The stream had ended.
         """
         self.check_free()
         if not 0 <= count <= self.lent:

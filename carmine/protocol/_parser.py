@@ -179,7 +179,11 @@ class Parser:
         )
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take over bytes of the stream; what comes after its end or after a ProtocolError is ignored."""
+        """Take over bytes of the stream; what comes after a ProtocolError is ignored.
+
+        Raises:
+            ProtocolError: The stream had ended.
+        """
         self._check_free()
         self._take_over(data if type(data) is bytes else memoryview(data).tobytes())
 
@@ -196,6 +200,7 @@ class Parser:
 
         Raises:
             ValueError: That is more than it gave, or it was not asked since the last bytes.
+            ProtocolError: The stream had ended.
         """
         self._check_free()
         if not 0 <= count <= self._lent:
@@ -253,7 +258,7 @@ class Parser:
                 if 1 < end - start < 19 and line.isdigit():
                     self._position = end + 2
                     return int(line)
-            elif data[start : start + 5] == b"+OK\r\n":
+            elif data[start : start + 5] == b"+OK\r\n" and self._max_line > 1:
                 self._position = start + 5
                 return "OK" if self.decode else b"OK"
         self._check_free()
