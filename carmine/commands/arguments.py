@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["block_time", "limit", "scored_words", "some_args", "some_keys"]
 
 _ONE: Final = (str, bytes, bytearray, memoryview)
-_SHORTEST: Final = 0.001
+_SHORTEST: Final = 0.0011
+"""Seconds. Redis 6.2 cuts a timeout down to whole milliseconds and takes the 0 that may be left for "for ever"; it cuts
+0.001 down to 0 too, since it counts in binary fractions."""
 
 
 def block_time(timeout: Seconds) -> float:
@@ -33,7 +35,6 @@ def block_time(timeout: Seconds) -> float:
     seconds: Any = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
         raise UsageError("timeout must be a number of seconds from 0 up, or a timedelta; 0 waits for ever")
-    # Redis 6.2 drops what is below a millisecond, and takes the 0 that is left for "for ever".
     return _SHORTEST if 0 < seconds < _SHORTEST else seconds
 
 
