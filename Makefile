@@ -52,8 +52,11 @@ check: venv ## generated files are what their generators write
 # ---- tests
 
 .PHONY: test matrix unit protocol smoke integration faults ext
-test: lint types contracts check pythons ## the whole truth
-	@$(RUN) test
+test: pythons ## the whole truth: every check and every pass, to the end, and a failure if one failed
+	@status=0; \
+	$(MAKE) --no-print-directory -k lint types contracts check || status=1; \
+	$(RUN) test || status=1; \
+	test $$status = 0 || echo "make test: FAILED, see above" >&2; exit $$status
 
 matrix: pythons ## every server with both twins, long tests at their full length
 	@$(RUN) matrix

@@ -90,7 +90,7 @@ class BuildTwins(build_ext):
     """Translate and compile the twins; in mode ``auto`` a failure becomes one line and a note."""
 
     def build_extensions(self) -> None:
-        """Build all extensions or stop at the first that cannot be built."""
+        """Build all extensions, or none."""
         try:
             # not at the top: the pure build must not need Cython
             from Cython.Build import cythonize
@@ -111,6 +111,9 @@ class BuildTwins(build_ext):
             if MODE == "require":
                 raise
             Outcome.reason = why(error)
+            # all twins or none: half of them is a combination that nobody tests
+            for extension in self.extensions:
+                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
             say(f"the Cython twin was not built, installing the pure Python twin ({Outcome.reason})")
         finally:
             for extension in self.extensions:
@@ -141,9 +144,10 @@ class BuildNote(Command):
     def run(self) -> None:
         """Write the note."""
         target = self._target()
-        if self.editable_mode and not Outcome.built:
-            for stale in target.parent.glob(f"_*{SUFFIX}"):
-                stale.unlink()
+        if self.editable_mode:
+            for twin in target.parent.glob(f"_*{SUFFIX}"):
+                if f"carmine.{twin.name.removesuffix(SUFFIX)}" not in Outcome.built:
+                    twin.unlink()
         note: dict[str, Any] = {}
         if self.editable_mode and target.exists():
             note = json.loads(target.read_text(encoding="utf-8"))

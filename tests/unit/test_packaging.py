@@ -237,6 +237,19 @@ class TestBuildModes:
         assert made.note()["built"] == []
         assert compiler in made.note()["reason"]
 
+    @needs_compiler
+    def test_auto_with_one_twin_that_cannot_be_built_installs_none(self, checkout: Path) -> None:
+        second = checkout / "carmine/_wire.pyx"
+        second.write_text('cdef extern from "no_such_header.h":\n    int missing\n\nanswer = missing\n')
+        try:
+            made = Build(checkout, "auto")
+        finally:
+            second.unlink()
+        assert made.ok, made.output
+        assert made.twins() == []
+        assert len(made.said) == 1
+        assert made.note()["built"] == []
+
     @unix
     def test_require_without_a_compiler_fails(self, checkout: Path) -> None:
         made = Build(checkout, "require", **NO_COMPILER)
