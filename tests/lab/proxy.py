@@ -218,6 +218,8 @@ class FaultProxy:
             self._stopping = True
             self._wake()
             self._thread.join()
+            self._wake_read.close()
+            self._wake_write.close()  # not by the loop: it may have seen _stopping before it was woken
 
     def __enter__(self) -> Self:
         return self
@@ -278,8 +280,7 @@ class FaultProxy:
                 self._changed.notify_all()
         for link in list(self._links.values()):
             link.close(reset=True)
-        for sock in (self._listener, self._wake_read, self._wake_write):
-            sock.close()
+        self._listener.close()
         self._selector.close()
 
     def _patience(self) -> float | None:
