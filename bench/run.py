@@ -47,8 +47,9 @@ class Outcome:
         self.missing: dict[str, str] = {}
 
     def labels(self) -> list[str]:
-        """Return the labels that were measured, in the row's order."""
-        return [place.label for place in self.row.places if any(place.label in launch for launch in self.launches)]
+        """Return the labels that were measured in every launch, in the row's order."""
+        labels = [place.label for place in self.row.places if place.label not in self.missing]
+        return [label for label in labels if any(label in launch for launch in self.launches)]
 
 
 class Launch:
