@@ -39,6 +39,7 @@ cdef class Parser:
     cdef object advance(self, bint *is_push)
     cdef char *room(self, Py_ssize_t want, Py_ssize_t *size) except NULL
     cdef int took(self, Py_ssize_t count) except -1
+    cdef bint push_begun(self) noexcept
     cdef bint between_replies(self) noexcept
 
     cdef object parse(self, bint *is_push)

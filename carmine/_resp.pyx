@@ -221,6 +221,16 @@ cdef class Parser:
         """Whether the stream stands between two replies, with no byte left over."""
         return self.between_replies()
 
+    @property
+    def is_in_push(self):
+        """Whether what has come of the next reply is the beginning of a push; `carmine.transport` asks."""
+        return self.push_begun()
+
+    cdef bint push_begun(self) noexcept:
+        if self.depth:
+            return self.frames[0].kind == c">"
+        return not self.body and self.start < self.end and self.buf[self.start] == c">"
+
     def feed(self, data):
         """Take over bytes of the stream; what comes after a ProtocolError is ignored.
 

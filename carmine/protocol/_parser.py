@@ -178,6 +178,14 @@ class Parser:
             and self._failure is None
         )
 
+    @property
+    def is_in_push(self) -> bool:
+        """Whether what has come of the next reply is the beginning of a push; `carmine.transport` asks."""
+        if self._stack:
+            return self._stack[0][0] == _PUSH
+        begun = self._data[self._position : self._position + 1] or self._pending[:1]
+        return self._body is None and begun == b">"
+
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take over bytes of the stream; what comes after a ProtocolError is ignored.
 
