@@ -3914,7 +3914,7 @@ class PipelineCommands(Generic[T]):
         Raises:
             UsageError: No condition.
 
-        Since: 2.8.12. Cost: O(connections). Source: redis.io/commands/client-kill
+        Since: 2.4.0 (conditions 2.8.12). Cost: O(connections). Source: redis.io/commands/client-kill
         """
         command = _connection.client_kill(
             client_id=client_id, type=type, user=user, addr=addr, laddr=laddr, skipme=skipme, maxage=maxage

@@ -208,7 +208,7 @@ def client_kill(
     Raises:
         UsageError: No condition.
 
-    Since: 2.8.12. Cost: O(connections). Source: redis.io/commands/client-kill
+    Since: 2.4.0 (conditions 2.8.12). Cost: O(connections). Source: redis.io/commands/client-kill
     """
     told = {b"ID": client_id, b"TYPE": type, b"USER": user, b"ADDR": addr, b"LADDR": laddr, b"MAXAGE": maxage}
     words: list[Arg] = [b"CLIENT", b"KILL"]

@@ -55,7 +55,7 @@ def maybe_flag(raw: Raw) -> bool | None:
 
 def flags(raw: Raw) -> list[bool]:
     """A list of 0 and 1 -> a list of bools."""
-    return [bool(item) for item in raw]
+    return [bool(item) if isinstance(item, int) else item for item in raw]
 
 
 def double(raw: Raw) -> float:
@@ -70,7 +70,15 @@ def maybe_double(raw: Raw) -> float | None:
 
 def doubles(raw: Raw) -> list[float | None]:
     """A list of doubles, texts and nulls -> a list of float and None."""
-    return [None if item is None else float(item) for item in raw]
+    return list(map(_float, raw))
+
+
+def _float(item: Raw) -> Any:
+    """A double or its text -> float; a null, or an error, stays what it is."""
+    try:
+        return float(item)
+    except TypeError:
+        return item
 
 
 def document(raw: Raw) -> Any:
@@ -105,7 +113,10 @@ def scored(raw: Raw) -> list[ScoredMember[Any]]:
     """`[[member, double], ...]`, or `[member, text, member, text, ...]` on RESP2 -> a list of ScoredMember."""
     if raw and type(raw[0]) is list:
         return list(map(_scored_member, raw))
-    return list(map(_scored_member, zip(raw[::2], map(float, raw[1::2]), strict=True)))
+    try:
+        return list(map(_scored_member, zip(raw[::2], map(float, raw[1::2]), strict=True)))
+    except TypeError:  # an error among the scores
+        return list(map(_scored_member, zip(raw[::2], map(_float, raw[1::2]), strict=True)))
 
 
 def maybe_scored_member(raw: Raw) -> ScoredMember[Any] | None:

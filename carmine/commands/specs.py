@@ -23,7 +23,11 @@ __all__ = ["is_absolute", "lookup", "refusal", "route", "spec"]
 _CACHED: Final = 2048
 """Spellings that `lookup` remembers: more than there are commands, and a bound against made-up ones."""
 
-_seen: dict[Any, Spec] = {}
+_LONGEST: Final = 16
+"""Letters of the longest word that can be a condition; a longer word is a value, and is not looked at."""
+
+_seen: dict[str | bytes, Spec] = {}
+_seen_below: dict[str, Spec] = {}
 
 
 def spec(name: str, decode: Callable[[Any], Any] | None = None, *, text: bool | None = None) -> Spec:
@@ -48,34 +52,27 @@ def lookup(words: Words) -> Spec:
         UsageError: No words, or a first word that is no name: not text, empty, or with a space in it.
     """
     first = words[0] if words else None
-    try:
-        found = _seen.get(first)
-    except TypeError:  # a bytearray has no hash
-        found = None
+    found = _seen.get(first) if isinstance(first, str | bytes) else None
     if found is None:
-        found = _remember(first, _named(_name(first)))
-    if found.flags & CONTAINER and len(words) > 1:
-        name = f"{found.name} {_text(words[1]).upper()}"
-        known = _seen.get(name)
-        if known is None:
-            known = _remember(name, _named(name)) if name in _table.COMMANDS else _named(found.name, UNKNOWN)
-        return known
-    return found
+        name = _name(first)
+        found = spec(name) if name in _table.COMMANDS else _unknown(name)
+        if isinstance(first, str | bytes) and not found.flags & UNKNOWN:
+            if len(_seen) >= _CACHED:
+                _seen.clear()
+            _seen[first] = found
+    if not found.flags & CONTAINER or len(words) == 1:
+        return found
+    name = f"{found.name} {_text(words[1]).upper()}"
+    below = _seen_below.get(name)
+    if below is None:
+        if name not in _table.COMMANDS:
+            return _unknown(found.name)
+        below = _seen_below[name] = spec(name)
+    return below
 
 
-def _remember(key: Any, found: Spec) -> Spec:
-    if not found.flags & UNKNOWN and isinstance(key, str | bytes):
-        if len(_seen) >= _CACHED:
-            _seen.clear()
-        _seen[key] = found
-    return found
-
-
-def _named(name: str, flags: int = 0) -> Spec:
-    """Return the Spec of a name; the unknown one where the table has none or `flags` says so."""
-    if flags or name not in _table.COMMANDS:
-        return Spec(name, UNKNOWN | WRITE | SECRET)
-    return spec(name)
+def _unknown(name: str) -> Spec:
+    return Spec(name, UNKNOWN | WRITE | SECRET)
 
 
 def _text(word: Arg) -> str:
@@ -110,8 +107,9 @@ def is_absolute(spec: Spec, words: Words) -> bool:
     """
     if not spec.flags & ABSOLUTE:
         return False
-    unless = _table.UNLESS.get(spec.name)
-    return unless is None or not any(_text(word).upper() in unless for word in words[1:] if not isinstance(word, float))
+    unless = _table.UNLESS.get(spec.name, ())
+    short = (word for word in words[1:] if isinstance(word, str | bytes | bytearray) and len(word) <= _LONGEST)
+    return not any(_text(word).upper() in unless for word in short)
 
 
 def refusal(spec: Spec) -> str:
