@@ -53,10 +53,13 @@ WORLD = [
 ]
 PURE = ("errors", "types", "_checks", "_frozen", "retry", "protocol", "commands")
 # Everything in client/ is pure but the shells; in ext/<layer>/ these files are pure.
-CLIENT_SHELLS = ("_async", "_sync")
+CLIENT_SHELLS = ("_async", "_sync", "engine", "async_engine")
 EXT_PURE = ("keys", "core", "errors")
 # The one exception of the design: the twin is chosen by CARMINE_IMPL.
 PURE_EXCEPTIONS = ("carmine.protocol -> os",)
+# import-linter cannot see extension modules, and takes `from carmine import _resp` for an import of the public names;
+# who really imports those is found by who_imports_the_roof.
+EXTENSIONS = ("carmine.** -> carmine",)
 
 # Only the transport opens sockets, and only its tls room knows ssl.
 SOCKET_OWNERS = ("transport", "ext", "embedded", "cli", "__main__", "_bridge")
@@ -111,6 +114,9 @@ class Contracts:
         """Add one contract, unless a field of it is empty."""
         if not all(fields.values()):
             return
+        # every import that a contract lets pass may be gone tomorrow
+        fields["ignore_imports"] = [*EXTENSIONS, *fields.get("ignore_imports", ())]
+        fields["unmatched_ignore_imports_alerting"] = "none"
         text = {key: value if isinstance(value, str) else "\n" + "\n".join(value) for key, value in fields.items()}
         self.ini[f"importlinter:contract:{name.replace(' ', '-')}"] = {"name": name, "type": kind, **text}
 
@@ -118,15 +124,13 @@ class Contracts:
         self, name: str, who: list[str], whom: list[str], *, ignore: tuple[str, ...] = (), indirect: bool
     ) -> None:
         """Forbid imports; ``indirect`` forbids chains of imports too."""
-        extra = {"ignore_imports": list(ignore)} if ignore else {}
         self.add(
             name,
             "forbidden",
             source_modules=who,
             forbidden_modules=whom,
             allow_indirect_imports=str(not indirect),
-            unmatched_ignore_imports_alerting="none",
-            **extra,
+            **({"ignore_imports": list(ignore)} if ignore else {}),
         )
 
 
@@ -145,7 +149,6 @@ def between_rooms(rooms: Rooms) -> Contracts:
             "independence",
             modules=layers,
             ignore_imports=[f"carmine.ext.tundra{a} -> carmine.ext.mq{b}" for a in ("", ".**") for b in ("", ".**")],
-            unmatched_ignore_imports_alerting="none",
         )
     return made
 
@@ -159,7 +162,8 @@ def who_imports_the_roof(root: Path) -> list[str]:
     rooms = {path.stem for path in package.iterdir()}
     guilty = []
     for path in sorted(package.rglob("*.py")):
-        if path.relative_to(package).parts[0] in ABOVE_THE_ROOF:
+        first = path.relative_to(package).parts[0]
+        if first in ABOVE_THE_ROOF and not (first == "ext" and path.stem in EXT_PURE):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:

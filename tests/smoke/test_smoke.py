@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -20,7 +20,7 @@ def server() -> Iterator[EmbeddedRedis]:
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-def test_set_get_and_a_pipeline(server: EmbeddedRedis, protocol: int) -> None:
+def test_set_get_and_a_pipeline(server: EmbeddedRedis, protocol: Literal[2, 3]) -> None:
     with carmine.connect(server.url, protocol=protocol) as client:
         assert client.set("greeting", "hello") is True
         assert client.get("greeting") == "hello"
