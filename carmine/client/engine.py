@@ -48,8 +48,8 @@ class Engine:
     def _detach(self) -> None:
         """Refuse every further call of this client."""
         self._idle = []
-        self._execute = self._refuse_closed  # type: ignore[method-assign]  # for good
-        self._execute_slowly = self._refuse_closed  # type: ignore[method-assign]  # for good
+        self._execute = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
+        self._execute_slowly = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
         if self._owns_pool:
             self._pool.close()
 

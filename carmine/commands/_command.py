@@ -6,11 +6,13 @@ commands of that name and shape. This room knows no client, no connection and no
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from carmine.errors import UsageError
 from carmine.types import Arg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Command", "Reply", "ReplyQueue", "Spec", "Words", "modes_of", "settle_each", "words_of"]
 

@@ -13,7 +13,6 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from carmine._version import __version__
@@ -35,6 +34,7 @@ from carmine.protocol.session import Handshake, explain_garbage
 from carmine.transport.socket_io import SocketIO
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from ssl import SSLContext
 
     from carmine.protocol.abc import WireIO as WireIOContract
@@ -44,9 +44,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Connector"]
 
-_FAST: Callable[..., WireIOContract] | None = None
 if __impl__ == "cython" and sys.platform != "win32":
-    from carmine._wire import WireIO as _FAST
+    from carmine._wire import WireIO
+
+    _fast: Callable[..., WireIOContract] | None = WireIO
+else:
+    _fast = None
 
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """Seconds before the first probe (under Linux's name and macOS's), between probes, and how many may be lost."""
@@ -206,14 +209,14 @@ class Connector:
         parser = Parser(protocol=3, decode=True)
         where = str(options.address)
         # gevent and eventlet put classes of their own in the place of socket.socket; TLS is a subclass of it
-        if _FAST is not None and type(sock).__module__ == "socket":
+        if _fast is not None and type(sock).__module__ == "socket":
             seconds = options.read_timeout or 0.0
             whole = int(seconds)
             sock.settimeout(None)
             sock.setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", whole, int((seconds - whole) * 1e6))
             )
-            return _FAST(sock.detach(), parser, where, options.read_timeout)
+            return _fast(sock.detach(), parser, where, options.read_timeout)
         return SocketIO(sock, parser, where, options.read_timeout)
 
     # Socket. ---------------------------------------------------------------------------------------------------------

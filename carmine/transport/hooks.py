@@ -1,7 +1,7 @@
 """The one object through which a program watches a client: metrics and tracing are built on it, outside the core.
 
 Hooks see names, addresses, times and errors, never arguments or replies. What a hook raises is reported through
-`sys.unraisablehook` and changes nothing.
+`sys.excepthook` and changes nothing.
 """
 
 from __future__ import annotations
@@ -50,17 +50,4 @@ def tell(hooks: Any, name: str, *facts: object) -> None:
     try:
         method(*facts)
     except Exception as error:  # noqa: BLE001 - the caller's reply must not depend on who watches
-        sys.unraisablehook(_Unraisable(error, method))
-
-
-class _Unraisable:
-    """What `sys.unraisablehook` takes; the interpreter's own type cannot be made from Python."""
-
-    __slots__ = ("err_msg", "exc_traceback", "exc_type", "exc_value", "object")
-
-    def __init__(self, error: BaseException, method: object) -> None:
-        self.exc_type = type(error)
-        self.exc_value = error
-        self.exc_traceback = error.__traceback__
-        self.err_msg = "Exception ignored in a carmine hook"
-        self.object = method
+        sys.excepthook(type(error), error, error.__traceback__)

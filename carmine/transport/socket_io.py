@@ -11,8 +11,7 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from carmine.errors import (
     ConnectionLost,
@@ -26,7 +25,11 @@ from carmine.errors import (
     printable,
 )
 from carmine.protocol import NEED_DATA, Attributed, Parser, Push, encode_many
-from carmine.types import Arg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from carmine.types import Arg
 
 __all__ = ["SocketIO"]
 

@@ -43,7 +43,7 @@ class PinnedConnection(Commands[T], Generic[T]):
         return self._held().protocol
 
     @property
-    def info(self) -> dict[str, Any]:
+    def server_info(self) -> dict[str, Any]:
         """What HELLO told about the server; empty on RESP2."""
         return self._held().info
 

@@ -78,7 +78,7 @@ class Transaction(Queue[T], Generic[T]):
         """The replies of EXEC, an error as a value; empty while nothing was executed."""
         return [values_or_error(entry) for entry in self._sent if entry.is_settled]
 
-    def discard(self) -> None:
+    def discard(self) -> None:  # type: ignore[override]  # DISCARD itself is never queued
         """Drop what is queued; the block then ends without EXEC unless more is queued."""
         self._queued.take()
 

@@ -1,0 +1,122 @@
+"""The contracts that the twins fulfil, as types.
+
+Nothing here runs: what a parser, an encoder or a wire promises is written once, and both twins are checked against it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from carmine.types import Arg
+
+__all__ = ["WireIO"]
+
+
+class WireIO(Protocol):
+    """Calls over one connected socket, which it owns and closes.
+
+    Twins: `carmine._wire.WireIO` makes its own system calls on the descriptor; `carmine.transport.socket_io.SocketIO`
+    works on Python's sockets, TLS and monkey-patched ones too. Both pack a command whole before its first byte is
+    written, count what the peer owes, and close the socket themselves when a call leaves a reply behind.
+    """
+
+    place: object
+    """What counts the connection in its pool; let go when the socket is closed."""
+    is_stream: bool
+    """Whether everything that comes unasked is a message, as under MONITOR or a RESP2 subscription."""
+    look_after: float
+    """Seconds of idleness after which a call looks at the socket first."""
+    max_idle: float
+    """Seconds of idleness after which the connection is not used again."""
+
+    @property
+    def address(self) -> str:
+        """Where the socket leads."""
+        ...
+
+    @property
+    def owed(self) -> int:
+        """Replies that have not come."""
+        ...
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a call may be made: nothing is owed, nothing was lost."""
+        ...
+
+    @property
+    def idle_for(self) -> float:
+        """Seconds since the last call ended."""
+        ...
+
+    def execute(self, words: Sequence[Arg], decode: bool, timeout: float | None = None, each: bool = False) -> Any:
+        """Send one command and return its reply, an error reply as a ServerError.
+
+        Args:
+            words: The command's name and arguments.
+            decode: Whether strings of the reply become text.
+            timeout: Seconds for the whole call; None for the connection's own, inf for no limit.
+            each: Whether the elements of an array are replies of their own, as after EXEC.
+
+        Raises:
+            UsageError: A word cannot be sent, or the connection is closed or in use. Nothing was sent.
+            NetworkError: Its outcome says whether the command may have been executed.
+            ProtocolError: The peer's bytes are not RESP.
+        """
+        ...
+
+    def execute_many(
+        self,
+        commands: Iterable[Sequence[Arg]],
+        decode: bool,
+        replies: list[Any],
+        timeout: float | None = None,
+        modes: bytes | None = None,
+        each: bool = False,
+    ) -> None:
+        """Send several commands at once and append their replies to `replies`, in order.
+
+        Writing and reading interleave, so that full socket buffers cannot stop both sides. When the call fails,
+        `replies` holds those that had come: a prefix.
+
+        Args:
+            commands: The commands, each its words.
+            decode: Whether strings of the replies become text.
+            replies: Where the replies go; an error reply goes there as a ServerError.
+            timeout: Seconds for the whole call; None for the connection's own, inf for no limit.
+            modes: One byte for each command that overrules `decode`: 0 bytes, 1 text.
+            each: Whether the elements of an array are replies of their own, as after EXEC.
+
+        Raises:
+            UsageError: A word cannot be sent, or the connection is closed or in use. Nothing was sent.
+            NetworkError: Its outcome says whether commands may have been executed.
+            ProtocolError: The peer's bytes are not RESP.
+        """
+        ...
+
+    def probe(self) -> bool:
+        """Return whether an idle connection is still good; pushes that came meanwhile are kept."""
+        ...
+
+    def send(self, words: Sequence[Arg]) -> None:
+        """Send one command whose confirmations come as pushes, as SUBSCRIBE does."""
+        ...
+
+    def next_push(self, timeout: float | None = None) -> Any:
+        """Return the next push, or None when none came within `timeout` seconds (None: no limit)."""
+        ...
+
+    def set_protocol(self, version: int) -> None:
+        """Read what follows as RESP2 or RESP3."""
+        ...
+
+    def interrupt(self) -> None:
+        """End the call that another thread has under way, and every later one; that thread closes the socket."""
+        ...
+
+    def close(self) -> None:
+        """Close the socket and refuse every further call; harmless the second time."""
+        ...
