@@ -203,7 +203,7 @@ def test_every_method_is_a_command_and_says_since_when_at_what_cost_and_where_it
         first = told.partition("\n")[0]
         assert command in first.partition(": ")[0].split(", "), name
         assert first.partition(": ")[2][0].islower(), name
-        assert " Cost: O(" in told or "\nCost: O(" in textwrap.dedent(told), name
+        assert " Cost: " in told, name
         assert f"/commands/{command.lower().replace(' ', '-')}" in told, name
         since = told.split("Since: ")[1].split()[0].strip(".,;(") if "Since: Valkey" not in told else None
         oldest = sorted((dump[command]["since"] for dump in DUMPS if command in dump), key=version)
