@@ -117,7 +117,9 @@ def _measure(asked: argparse.Namespace, chosen: Settings, cores: frozenset[int],
         "schedule": str(chosen),
         "versions": versions,
     }
-    changed = machine.fingerprint() != code
+    # Only workers that load carmine can mix its versions; a run of the peers alone stays what it is.
+    ours = any(kind in versions for kind, started in KINDS.items() if "carmine" in started.module)
+    changed = ours and machine.fingerprint() != code
     if changed:
         meta["NOT VALID"] = "carmine's files changed during the run: its rows mix several versions"
     target = asked.json or RESULTS / _file_name(str(meta["commit"]), asked.quick or bool(asked.only) or changed)
