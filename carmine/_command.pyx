@@ -72,7 +72,7 @@ cdef class Command:
 
 
 @cython.final
-@cython.freelist(256)
+@cython.freelist(1024)
 cdef class Reply:
     """The reply that a queued command will have: an entry of a pipeline's queue, and what its caller holds."""
 
@@ -162,6 +162,16 @@ cdef class ReplyQueue:
     def __len__(self):
         """Return how many entries wait."""
         return len(self.entries)
+
+
+def flags_of(list entries not None):
+    """Return the flag bits that every entry has, and those that at least one has."""
+    cdef Reply entry
+    cdef int common = -1, some = 0
+    for entry in entries:
+        common &= entry.spec.flags
+        some |= entry.spec.flags
+    return common, some
 
 
 def words_of(list entries not None):

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from carmine.client.core import SPECIAL, decide, finish, located, patience, refuse, settle, told_to_entries
-from carmine.commands.command import modes_of, words_of
+from carmine.commands.command import flags_of, modes_of, words_of
 from carmine.commands.flags import BLOCKING, READONLY
 from carmine.errors import CarmineError, ConnectionLost, NetworkError, Outcome, PoolClosed, RetryRule, ServerError
 from carmine.transport.hooks import tell
@@ -173,8 +173,9 @@ class Engine:
             return
         options = self._pool.options
         modes = modes_of(queue, self._text)
-        timeout = _patience_of_many(queue, options.read_timeout)
-        readonly = all(entry.spec.flags & READONLY for entry in queue)
+        common, some = flags_of(queue)
+        timeout = _patience_of_many(queue, options.read_timeout) if some & BLOCKING else None
+        readonly = bool(common & READONLY)
         began = time.monotonic()
         where = str(options.address)
         tell(self._hooks, "on_command_start", "PIPELINE", where)

@@ -14,7 +14,7 @@ from carmine.types import Arg
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Command", "Reply", "ReplyQueue", "Spec", "Words", "modes_of", "settle_each", "words_of"]
+__all__ = ["Command", "Reply", "ReplyQueue", "Spec", "Words", "flags_of", "modes_of", "settle_each", "words_of"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -163,6 +163,15 @@ class ReplyQueue:
     def __len__(self) -> int:
         """Return how many entries wait."""
         return len(self._entries)
+
+
+def flags_of(entries: list[Reply[Any]]) -> tuple[int, int]:
+    """Return the flag bits that every entry has, and those that at least one has."""
+    common, some = -1, 0
+    for entry in entries:
+        common &= entry.spec.flags
+        some |= entry.spec.flags
+    return common, some
 
 
 def words_of(entries: list[Reply[Any]]) -> list[Words]:

@@ -9,16 +9,36 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from carmine.protocol import __impl__
 
-__all__ = ["Command", "Reply", "ReplyQueue", "Spec", "Text", "Words", "modes_of", "settle_each", "words_of"]
+__all__ = ["Command", "Reply", "ReplyQueue", "Spec", "Text", "Words", "flags_of", "modes_of", "settle_each", "words_of"]
 
 if TYPE_CHECKING:
-    from carmine.commands._command import Command, Reply, ReplyQueue, Spec, Words, modes_of, settle_each, words_of
+    from carmine.commands._command import (
+        Command,
+        Reply,
+        ReplyQueue,
+        Spec,
+        Words,
+        flags_of,
+        modes_of,
+        settle_each,
+        words_of,
+    )
 elif __impl__ == "cython":
-    from carmine._command import Command, Reply, ReplyQueue, Spec, modes_of, settle_each, words_of
+    from carmine._command import Command, Reply, ReplyQueue, Spec, flags_of, modes_of, settle_each, words_of
 
     Words: TypeAlias = tuple
 else:
-    from carmine.commands._command import Command, Reply, ReplyQueue, Spec, Words, modes_of, settle_each, words_of
+    from carmine.commands._command import (
+        Command,
+        Reply,
+        ReplyQueue,
+        Spec,
+        Words,
+        flags_of,
+        modes_of,
+        settle_each,
+        words_of,
+    )
 
 Text: TypeAlias = Any
 """Marks strings of the caller's data in return types: the generator writes the client's str or bytes for it."""
