@@ -156,7 +156,10 @@ class Engine:
             return  # it had died while it was idle: no attempt was made
         wait = decide(self._pool.options.retry, error, attempt, random.random(), spec, words)
         if wait is None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # a frame must not hold the error whose traceback holds the frame
         tell(self._hooks, "on_retry", spec.name, attempt, wait, error)
         time.sleep(wait)
 

@@ -240,7 +240,6 @@ class Pool:
         try:
             connection = self._open_one(place)
         except BaseException:
-            del place
             self.serve()
             raise
         self._top_up()
@@ -251,8 +250,10 @@ class Pool:
         where = str(self.options.address)
         try:
             connection = self._connector.open()
-        except Exception as error:
-            tell(self._hooks, "on_error", where, error)
+        except BaseException as error:
+            self._vacate(place)
+            if isinstance(error, Exception):
+                tell(self._hooks, "on_error", where, error)
             raise
         if self.options.max_lifetime is not None:
             share = 1.0 - _JITTER * random.random()
@@ -268,6 +269,11 @@ class Pool:
             connection.close()
             raise PoolClosed(f"the pool of {where} was closed while a connection was opened")
         return connection
+
+    def _vacate(self, place: _Place) -> None:
+        """Free a place at once: whoever keeps the error of a failed opening keeps the frames that hold the place."""
+        with self._lock:
+            self._places = [known for known in self._places if known() not in (None, place)]
 
     def _top_up(self) -> None:
         """Open what `min_idle` asks for; a server that refuses now is asked again with the next connection."""
