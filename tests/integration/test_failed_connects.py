@@ -1,4 +1,4 @@
-"""A server that is away costs the pool nothing: the places of failed connections are free at once, not at the next gc."""
+"""A server that is away costs the pool nothing: the place of a failed connection is free at once, without a collector."""
 
 from __future__ import annotations
 
