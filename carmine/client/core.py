@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from carmine.transport.address import Address
 
 __all__ = [
+    "MISSHAPEN",
     "NEVER",
     "SPECIAL",
     "decide",
@@ -44,6 +45,7 @@ __all__ = [
     "settle",
     "settle_exec",
     "told_to_entries",
+    "unexpected",
     "values_or_error",
 ]
 
@@ -52,6 +54,10 @@ NEVER: Final = FORBIDDEN | SUBSCRIBE
 
 SPECIAL: Final = FORBIDDEN | SUBSCRIBE | STATE | BLOCKING
 """A command with one of these bits leaves the fast path."""
+
+
+MISSHAPEN: Final = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
+"""What a decoder raises at a reply that is not of its command's shape."""
 
 
 def refuse(spec: Spec) -> NoReturn:
@@ -111,11 +117,16 @@ def shaped(spec: Spec, reply: Any) -> Any:
         return reply
     try:
         return spec.decode(reply)
-    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as problem:
-        raise UnexpectedReplyError(
-            f"the reply to {spec.name} is none that Redis documents ({type(reply).__name__}); "
-            "client.execute gives it as it came"
-        ) from problem
+    except MISSHAPEN as problem:
+        raise unexpected(spec, reply) from problem
+
+
+def unexpected(spec: Spec, reply: Any) -> UnexpectedReplyError:
+    """Return the error for a reply that its command's decoder could not read."""
+    return UnexpectedReplyError(
+        f"the reply to {spec.name} is none that Redis documents ({type(reply).__name__}); "
+        "client.execute gives it as it came"
+    )
 
 
 def settle(queue: list[Reply[Any]], replies: list[Any], address: Address, failure: CarmineError | None) -> None:

@@ -11,7 +11,18 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from carmine.client.core import SPECIAL, decide, finish, located, patience, refuse, settle, told_to_entries
+from carmine.client.core import (
+    MISSHAPEN,
+    SPECIAL,
+    decide,
+    finish,
+    located,
+    patience,
+    refuse,
+    settle,
+    told_to_entries,
+    unexpected,
+)
 from carmine.commands.command import flags_of, modes_of, words_of
 from carmine.commands.flags import BLOCKING, READONLY
 from carmine.errors import CarmineError, ConnectionLost, NetworkError, Outcome, PoolClosed, RetryRule, ServerError
@@ -80,7 +91,12 @@ class Engine:
         elif len(idle) > 1:
             self._pool.tidy()
         decode = spec.decode
-        return reply if decode is None else finish(spec, reply, connection.address)
+        if decode is None:
+            return reply
+        try:
+            return decode(reply)
+        except MISSHAPEN as problem:
+            raise unexpected(spec, reply) from problem
 
     def _execute_special(self, spec: Spec, words: Words) -> Any:
         if not spec.flags & BLOCKING or spec.flags & (SPECIAL & ~BLOCKING):
