@@ -182,7 +182,8 @@ class Client(Engine, Commands[T], Generic[T]):
 
     def __repr__(self) -> str:
         """Show where it leads and how its pool stands."""
-        return f"<{type(self).__name__} of {self._pool.options.address}, {'str' if self._text else 'bytes'}, {self._pool!r}>"
+        kind = "str" if self._text else "bytes"
+        return f"<{type(self).__name__} of {self._pool.options.address}, {kind}, {self._pool!r}>"
 
 
 @overload
