@@ -345,3 +345,14 @@ def test_an_error_inside_an_aggregate_stays_where_it_is() -> None:
     assert decoders.flags([0, error, 1]) == [False, error, True]
     assert decoders.doubles(["1", error, None]) == [1.0, error, None]
     assert decoders.scored(["a", "1.5", "b", error]) == [("a", 1.5), ("b", error)]
+
+
+# --- what type checkers are asked
+
+
+@pytest.mark.parametrize(("facade", "file"), [*zip(FACADES, ("sync", "async", "pipeline"), strict=True)])
+def test_every_overloaded_method_has_its_types_asserted(facade: type, file: str) -> None:
+    told = (ROOT / "tests" / "typing" / f"commands_{file}.py").read_text(encoding="utf-8")
+    overloaded = {name for name, method in methods(facade).items() if get_overloads(method)}
+    assert len(overloaded) > 20
+    assert {name for name in overloaded if f"c.{name}(" not in told} == set()
