@@ -1309,7 +1309,7 @@ class AsyncCommands(Generic[T]):
     async def hexpire(
         self,
         key: Key,
-        seconds_to_live: Seconds,
+        time: Seconds,
         *fields: Arg,
         nx: bool = False,
         xx: bool = False,
@@ -1320,7 +1320,7 @@ class AsyncCommands(Generic[T]):
 
         Args:
             key: The key of a hash.
-            seconds_to_live: Time to live; a fraction of a second goes out as HPEXPIRE.
+            time: Time to live; a fraction of a second goes out as HPEXPIRE.
             *fields: The fields.
             nx: Only fields without a time to live.
             xx: Only fields that have one.
@@ -1335,7 +1335,7 @@ class AsyncCommands(Generic[T]):
 
         Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpire
         """
-        command = _hashes.hexpire(key, seconds_to_live, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        command = _hashes.hexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return await self._execute(command.spec, command.words)
 
     async def hexpireat(
@@ -1570,7 +1570,7 @@ class AsyncCommands(Generic[T]):
     async def hpexpire(
         self,
         key: Key,
-        milliseconds_to_live: Milliseconds,
+        time: Milliseconds,
         *fields: Arg,
         nx: bool = False,
         xx: bool = False,
@@ -1581,7 +1581,7 @@ class AsyncCommands(Generic[T]):
 
         Args:
             key: The key of a hash.
-            milliseconds_to_live: Time to live in milliseconds.
+            time: Time to live in milliseconds.
             *fields: The fields.
             nx: Only fields without a time to live.
             xx: Only fields that have one.
@@ -1596,7 +1596,7 @@ class AsyncCommands(Generic[T]):
 
         Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpire
         """
-        command = _hashes.hpexpire(key, milliseconds_to_live, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        command = _hashes.hpexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return await self._execute(command.spec, command.words)
 
     async def hpexpireat(

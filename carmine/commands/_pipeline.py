@@ -1306,7 +1306,7 @@ class PipelineCommands(Generic[T]):
     def hexpire(
         self,
         key: Key,
-        seconds_to_live: Seconds,
+        time: Seconds,
         *fields: Arg,
         nx: bool = False,
         xx: bool = False,
@@ -1317,7 +1317,7 @@ class PipelineCommands(Generic[T]):
 
         Args:
             key: The key of a hash.
-            seconds_to_live: Time to live; a fraction of a second goes out as HPEXPIRE.
+            time: Time to live; a fraction of a second goes out as HPEXPIRE.
             *fields: The fields.
             nx: Only fields without a time to live.
             xx: Only fields that have one.
@@ -1332,7 +1332,7 @@ class PipelineCommands(Generic[T]):
 
         Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpire
         """
-        command = _hashes.hexpire(key, seconds_to_live, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        command = _hashes.hexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._queue(command.spec, command.words)
 
     def hexpireat(
@@ -1567,7 +1567,7 @@ class PipelineCommands(Generic[T]):
     def hpexpire(
         self,
         key: Key,
-        milliseconds_to_live: Milliseconds,
+        time: Milliseconds,
         *fields: Arg,
         nx: bool = False,
         xx: bool = False,
@@ -1578,7 +1578,7 @@ class PipelineCommands(Generic[T]):
 
         Args:
             key: The key of a hash.
-            milliseconds_to_live: Time to live in milliseconds.
+            time: Time to live in milliseconds.
             *fields: The fields.
             nx: Only fields without a time to live.
             xx: Only fields that have one.
@@ -1593,7 +1593,7 @@ class PipelineCommands(Generic[T]):
 
         Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpire
         """
-        command = _hashes.hpexpire(key, milliseconds_to_live, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        command = _hashes.hpexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._queue(command.spec, command.words)
 
     def hpexpireat(

@@ -85,7 +85,7 @@ def hexists(key: Key, field: Arg) -> Command[bool]:
 
 def hexpire(
     key: Key,
-    seconds_to_live: Seconds,
+    time: Seconds,
     *fields: Arg,
     nx: bool = False,
     xx: bool = False,
@@ -96,7 +96,7 @@ def hexpire(
 
     Args:
         key: The key of a hash.
-        seconds_to_live: Time to live; a fraction of a second goes out as HPEXPIRE.
+        time: Time to live; a fraction of a second goes out as HPEXPIRE.
         *fields: The fields.
         nx: Only fields without a time to live.
         xx: Only fields that have one.
@@ -111,7 +111,7 @@ def hexpire(
 
     Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpire
     """
-    whole, number = seconds("seconds_to_live", seconds_to_live)
+    whole, number = seconds("time", time)
     limits = (*condition("HEXPIRE", nx, xx, gt, lt), *_fields("HEXPIRE", fields))
     if whole:
         return Command(_HEXPIRE, (b"HEXPIRE", key, number, *limits))
@@ -362,7 +362,7 @@ def hpersist(key: Key, *fields: Arg) -> Command[list[int]]:
 
 def hpexpire(
     key: Key,
-    milliseconds_to_live: Milliseconds,
+    time: Milliseconds,
     *fields: Arg,
     nx: bool = False,
     xx: bool = False,
@@ -373,7 +373,7 @@ def hpexpire(
 
     Args:
         key: The key of a hash.
-        milliseconds_to_live: Time to live in milliseconds.
+        time: Time to live in milliseconds.
         *fields: The fields.
         nx: Only fields without a time to live.
         xx: Only fields that have one.
@@ -388,7 +388,7 @@ def hpexpire(
 
     Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpire
     """
-    number = milliseconds("milliseconds_to_live", milliseconds_to_live)
+    number = milliseconds("time", time)
     limits = (*condition("HPEXPIRE", nx, xx, gt, lt), *_fields("HPEXPIRE", fields))
     return Command(_HPEXPIRE, (b"HPEXPIRE", key, number, *limits))
 

@@ -113,7 +113,7 @@ def test_every_function_has_a_case() -> None:
         (lambda: wrong.hexpire("h", 1, "f", nx=True, gt=True), "HEXPIRE takes only one of nx, xx, gt, lt"),
         (
             lambda: wrong.hexpire("h", "CANARY", "f"),
-            "seconds_to_live must be a number of seconds or a timedelta, not str",
+            "time must be a number of seconds or a timedelta, not str",
         ),
         (lambda: wrong.hpexpire("h", 1), "HPEXPIRE needs at least one field"),
         (lambda: wrong.hexpireat("h", 1), "HEXPIREAT needs at least one field"),
