@@ -124,7 +124,7 @@ def test_what_the_design_forbids_or_pins_is_so() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"state": {"names": ["SELEKT"]}}, "[state] names no command: SELEKT"),
+        ({"state": {"names": ["NOSUCH"]}}, "[state] names no command: NOSUCH"),
         ({"repeatable": {"names": ["DEL"]}}, "DEL writes; facts.toml may not call it repeatable"),
         ({"blocking": {}}, "BLMOVE: a server's word on blocking and facts.toml differ"),
     ],
