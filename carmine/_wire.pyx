@@ -108,6 +108,7 @@ cdef class WireIO:
     cdef public double look_after, max_idle
     cdef bint alive, busy, must_poll
     cdef double timeout, began, deadline, last_used
+    cdef list early                 # what came before a single command was written whole
     cdef Py_ssize_t want, written, got, max_pushes
 
     def __cinit__(self):
@@ -184,9 +185,11 @@ cdef class WireIO:
             self.packer.add(words)
             self.look()
             self.owed = 1
-            self.flush(None, None)
             self.parser.decode = decode
             self.parser.each = each
+            self.flush(None, None)
+            if self.early is not None and not self.owed:
+                return self.early[0]
             while True:
                 value = self.parser.advance(&is_push)
                 if value is NEED_DATA:
@@ -325,6 +328,7 @@ cdef class WireIO:
         if self.owed:
             raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
         self.written = self.got = 0
+        self.early = None
         self.began = carmine_clock()
         self.must_poll = timeout is not None
         self.deadline = self.began + (<double>timeout if self.must_poll else self.timeout)
@@ -447,9 +451,12 @@ cdef class WireIO:
                     raise WriteTimeout(
                         f"the peer took only {self.written} bytes within {self.deadline - self.began:.3g} s",
                         outcome=UNKNOWN if self.written else NOT_SENT, address=self.address)
-                while self.take_available():
-                    if replies is not None:
-                        self.collect(replies, modes)
+                if self.take_available():  # once, then the deadline is looked at again
+                    if replies is None:
+                        self.early = replies = []
+                    self.collect(replies, modes)
+                    if not self.owed:
+                        self.read_pushes()
             else:
                 raise self.lost("the connection was lost while a command was sent", problem)
         return 0

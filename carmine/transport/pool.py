@@ -310,10 +310,10 @@ class Pool:
 
     def serve(self) -> None:
         """Hand what is there to those who wait, the longest first; close what comes back to a closed pool."""
-        returned: list[Connection] = []
+        if self._closed:
+            self._close_idle()
+            return
         with self._lock:
-            if self._closed:
-                returned, self.idle[:] = self.idle[:], []
             while self.attention and not self._closed:
                 waiter = self.attention[0]
                 if self.idle:
@@ -324,7 +324,14 @@ class Pool:
                         break
                 self.attention.popleft()
                 waiter.signal.release()
-        for connection in returned:
+
+    def _close_idle(self) -> None:
+        """Close the idle connections one by one: each is ours from its pop() on, and nobody else's."""
+        while self.idle:
+            try:
+                connection = self.idle.pop()
+            except IndexError:
+                return
             connection.close()
 
     def tidy(self) -> None:
@@ -360,13 +367,10 @@ class Pool:
             waiting = list(self.attention)
             self.attention.clear()
             self.attention.append(_Waiter())  # a mark: whoever gives back from now on comes by serve()
-            idle, self.idle[:] = self.idle[:], []
-            rest = self._alive()
         for waiter in waiting:
             waiter.signal.release()
-        for connection in idle:
-            connection.close()
-        for connection in rest:
+        self._close_idle()
+        for connection in self._alive():
             connection.interrupt()
 
     @property

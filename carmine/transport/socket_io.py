@@ -182,7 +182,7 @@ class SocketIO:
         try:
             out = memoryview(encode_many((words,)))
             self.owed = 1  # until it is out: half a command leaves the connection unusable
-            self._flush(out, None, None)
+            self._flush(out, [], None)
             self.owed = 0
         finally:
             self._end()
@@ -285,7 +285,7 @@ class SocketIO:
             replies.append(value)
             self.owed -= 1
 
-    def _flush(self, out: memoryview, replies: list[Any] | None, modes: bytes | None) -> None:
+    def _flush(self, out: memoryview, replies: list[Any], modes: bytes | None) -> None:
         """Write everything, reading meanwhile whenever the peer cannot take more."""
         while out:
             try:
@@ -300,9 +300,10 @@ class SocketIO:
                         outcome=self._outcome(),
                         address=self.address,
                     ) from None
-                while self._take("the server closed the connection while a command was sent"):
-                    if replies is not None:
-                        self._collect(replies, modes)
+                if self._take("the server closed the connection while a command was sent"):
+                    self._collect(replies, modes)  # once, then the deadline is looked at again
+                    if not self.owed:
+                        self._read_pushes()
                 continue
             self._written += sent
             out = out[sent:]
