@@ -1,0 +1,267 @@
+"""What holds after every scenario (FAULTS.md I1 to I8), and the counts that a run prints at its end.
+
+A pytest plugin: test modules name it in `pytest_plugins`. The fixture `lab` gives a scenario its clients and checks,
+when the scenario is over: canaries on every client that is still open (I1, I6), nothing in use, no open file, thread
+or server-side client left (I5), peak memory (I4), and no secret in anything that was raised, logged or printed (I8).
+`Lab.within` bounds the time of a call (I3), `Lab.fails` judges an error (I7), `Counter` counts executions (I2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import traceback
+from collections import Counter as Tally
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import pytest
+
+from carmine.errors import CarmineError, NetworkError, Outcome
+from tests.faults.drivers import SyncDriver, canaries
+from tests.lab import leaks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.faults.drivers import Driver
+    from tests.lab.proxy import FaultProxy
+    from tests.lab.servers import RedisServer
+
+__all__ = ["PASSWORD", "SLACK", "USER", "Counter", "Lab", "lab", "pool_size", "report", "run_id"]
+
+USER: Final = "canaryuser"
+PASSWORD: Final = "pw-canary-5f0c1e"
+SLACK: Final = 0.25
+"""Seconds by which a call may overrun its deadline (I3)."""
+
+E = TypeVar("E", bound=BaseException)
+_MiB: Final = 1 << 20
+
+
+class Counter:
+    """I2: how often INCR was acknowledged, how often nobody knows; the server's count must lie between."""
+
+    def __init__(self, key: str = "counter") -> None:
+        self.key = key
+        self.acknowledged = 0
+        self.uncertain = 0
+
+    def add(self, driver: Driver, times: int = 1) -> list[Any]:
+        """Increment by a pipeline (or alone, if once), and keep count."""
+        if times == 1:
+            replies: list[Any] = [driver.call("INCR", self.key)]
+        else:
+            replies = driver.pipeline([("INCR", self.key)] * times)
+        self.acknowledged += sum(isinstance(reply, int) for reply in replies)
+        return replies
+
+    def failed(self, error: BaseException, times: int = 1) -> None:
+        """Count increments whose call ended with this error."""
+        if not isinstance(error, NetworkError) or error.outcome is Outcome.UNKNOWN:
+            self.uncertain += times
+
+    def check(self, server: RedisServer) -> int:
+        """Compare with the server's count and return it."""
+        reply = server.call("GET", self.key)
+        count = 0 if reply is None else int(str(reply, "ascii") if isinstance(reply, bytes) else str(reply))
+        assert self.acknowledged <= count <= self.acknowledged + self.uncertain, (
+            f"{count} executed, {self.acknowledged} acknowledged, {self.uncertain} uncertain"
+        )
+        return count
+
+
+class Lab:
+    """What a scenario works with: a server, a recording proxy before it, and clients with a canary password.
+
+    Attributes:
+        server: The clean server.
+        proxy: The proxy in front of it; clients go through it unless told otherwise.
+        protocol: 2 or 3.
+        pool_size: 1 or 4.
+        counts: What the run prints at its end; scenarios add to it.
+        memory: By how many bytes the peak of resident memory may grow.
+    """
+
+    def __init__(self, server: RedisServer, proxy: FaultProxy, protocol: int, pool_size: int) -> None:
+        self.server = server
+        self.proxy = proxy
+        self.protocol = protocol
+        self.pool_size = pool_size
+        self.counts: Tally[str] = Tally()
+        self.memory = 48 * _MiB
+        self._drivers: list[SyncDriver] = []
+        self._texts: list[str] = []
+        server.call("ACL", "SETUSER", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all")
+        leaks.reset_peak_memory()
+        self._peak = leaks.peak_memory()
+        self._before = leaks.snapshot(server)
+
+    def client(self, url: str | None = None, *, warm: bool = True, **options: Any) -> SyncDriver:
+        """Return a new client of the server through the proxy; `warm` fills its pool, so that connections are idle."""
+        if url is None:
+            url = self.proxy.url(self.server.url)
+        given = {
+            "protocol": self.protocol,
+            "pool_size": self.pool_size,
+            "username": USER,
+            "password": PASSWORD,
+            "pool_timeout": 2,
+            **options,
+        }
+        driver = SyncDriver(url, **given)
+        self._drivers.append(driver)
+        if warm:
+            with driver.holding(given["pool_size"]):
+                pass
+            canaries(driver, 4, "before")
+            self.counts["canaries"] += 4
+        return driver
+
+    def forget(self, driver: SyncDriver) -> None:
+        """Close a client whose server is none: no canaries at the end."""
+        self._drivers.remove(driver)
+        driver.close()
+
+    def wait_idle(self) -> None:
+        """Wait until idle connections will be looked at before their next use."""
+        started = time.monotonic()
+        while time.monotonic() - started < 0.0015:
+            pass
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """I3: what happens inside ends within its deadline and the slack; the time without a CPU does not count."""
+        began, stolen = time.monotonic(), _without_cpu()
+        yield
+        took = time.monotonic() - began - (_without_cpu() - stolen)
+        assert took <= seconds + SLACK, f"took {took:.3f} s, allowed are {seconds} s + {SLACK} s"
+
+    def fails(
+        self,
+        kinds: type[E] | tuple[type[E], ...],
+        function: Callable[..., object],
+        *words: Any,
+        outcome: Outcome | None = None,
+        within: float = 30.0,
+    ) -> E:
+        """I7: call a function that must end with one of these errors, in time and honestly; return the error."""
+        with self.within(within), pytest.raises(kinds) as caught:
+            function(*words)
+        error = caught.value
+        self.saw(error)
+        if outcome is not None:
+            assert isinstance(error, NetworkError)
+            assert error.outcome is outcome, str(error)
+        return error
+
+    def saw(self, error: BaseException) -> None:
+        """Judge an error that a scenario caught itself, and keep its text for the search for secrets."""
+        assert isinstance(error, CarmineError), repr(error)
+        self.counts["errors"] += 1
+        self._texts.append(f"{error!s} {error!r} " + "".join(traceback.format_exception(error)))
+
+    def sent(self, *words: bytes | str) -> int:
+        """I2: count the complete commands on the wire that begin with these words."""
+        wanted = [word.encode() if isinstance(word, str) else word for word in words]
+        return sum(command[: len(wanted)] == wanted for command in self.proxy.commands())
+
+    def canaries(self, driver: Driver, count: int = 20, mark: str = "after") -> None:
+        """I1: send canaries."""
+        self.counts["canaries"] += canaries(driver, count, mark)
+
+    def finish(self, printed: Sequence[str]) -> None:
+        """Check what must hold now."""
+        self.proxy.heal()
+        for driver in self._drivers:
+            self.canaries(driver)
+            stats = driver.stats()
+            assert (stats.in_use, stats.waiting) == (0, 0), stats
+            assert stats.open <= max(stats.size, stats.open if stats.size == 0 else 0), stats
+            self._texts.append(f"{driver.client!r} {driver.client.options!r} {driver.client.pool!r}")
+            driver.close()
+        self._drivers.clear()
+        leaks.assert_no_leaks(self._before, self.server)
+        grown = leaks.peak_memory() - self._peak
+        assert grown <= self.memory, f"the peak of memory grew by {grown / _MiB:.0f} MiB"
+        for text in (*self._texts, *printed):
+            assert PASSWORD not in text, f"the password in: {text[:2000]}"
+
+    def abandon(self) -> None:
+        """Close everything after a failure, without judging it."""
+        for driver in self._drivers:
+            driver.close()
+
+
+def _without_cpu() -> float:
+    """Return the seconds this thread was ready to run and no CPU was free: the machine's fault, not the client's."""
+    try:
+        with open(f"/proc/self/task/{threading.get_native_id()}/schedstat") as file:
+            return int(file.read().split()[1]) / 1e9
+    except OSError:  # only Linux tells
+        return 0.0
+
+
+@pytest.fixture(params=[1, 4], ids=["pool1", "pool4"])
+def pool_size(request: pytest.FixtureRequest) -> int:
+    """Give the size of the pool, each in turn."""
+    size: int = request.param
+    return size
+
+
+@pytest.fixture
+def lab(
+    request: pytest.FixtureRequest,
+    server: RedisServer,
+    proxy: FaultProxy,
+    protocol: int,
+    pool_size: int,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[Lab]:
+    """Give a scenario its tools; afterwards check every invariant and report the counts under the test's name."""
+    made = Lab(server, proxy, protocol, pool_size)
+    try:
+        yield made
+        printed = capfd.readouterr()
+        made.finish((printed.out, printed.err, caplog.text))
+    finally:
+        made.abandon()
+    _add(request.config, request.node.originalname or request.node.name, made.counts)
+
+
+# What a run prints. --------------------------------------------------------------------------------------------------
+
+_TOTALS: Final = pytest.StashKey[dict[str, Tally[str]]]()
+
+
+def _add(config: pytest.Config, name: str, counts: Tally[str]) -> None:
+    totals = config.stash.setdefault(_TOTALS, {})
+    totals.setdefault(name, Tally()).update(counts)
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> Callable[..., None]:
+    """Give a function `report(name, **counts)`: what was counted is printed at the end of the session."""
+
+    def add(name: str, **counts: int) -> None:
+        _add(pytestconfig, name, Tally(counts))
+
+    return add
+
+
+def run_id() -> str:
+    """Name the twin of this run, for the title of its counts."""
+    import carmine.protocol as protocol  # noqa: PLC0415 - the choice of the twin belongs to the run, not to the plugin
+
+    return protocol.__impl__
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the counts."""
+    totals = config.stash.get(_TOTALS, {})
+    if totals:
+        terminalreporter.section(f"counts of the fault scenarios, {run_id()} twin")
+        for name in sorted(totals):
+            counts = ", ".join(f"{value:,} {what.replace('_', ' ')}" for what, value in sorted(totals[name].items()))
+            terminalreporter.write_line(f"COUNT {name}: {counts}")
