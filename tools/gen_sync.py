@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("carmine/client/_async", "tests/integration/_async", "tests/faults/_async")
 
 NAMES = {
+    "AsyncAttempts": "Attempts",
     "AsyncClient": "Client",
     "AsyncCommands": "Commands",
     "AsyncConnection": "Connection",
@@ -123,7 +124,7 @@ def convert(source: Path) -> str:
         ["check", "--quiet", "--fix-only", "--select", "I,F401,TC", "--unsafe-fixes"],
         ["format", "--quiet"],
     ):
-        done = subprocess.run(  # noqa: S603 - our own formatter
+        done = subprocess.run(
             [sys.executable, "-m", "ruff", *words, "--stdin-filename", str(target_of(source)), "-"],
             input=text, capture_output=True, text=True, check=True, cwd=ROOT,
         )  # fmt: skip

@@ -1,0 +1,57 @@
+"""The blocking world's half of the bridge; aio.py is the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Event", "Job", "Lock", "sleep", "spawn"]
+
+R = TypeVar("R")
+
+Event = threading.Event
+Lock = threading.Lock
+sleep = time.sleep
+
+
+class Job(Generic[R]):
+    """Work that goes on beside the caller's own."""
+
+    def __init__(self, function: Callable[..., R], args: tuple[Any, ...]) -> None:
+        self._returned: list[R] = []
+        self._raised: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(function, args), daemon=True)
+        self._thread.start()
+
+    def _run(self, function: Callable[..., R], args: tuple[Any, ...]) -> None:
+        try:
+            self._returned.append(function(*args))
+        except BaseException as error:  # noqa: BLE001 - join() raises it
+            self._raised = error
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        return not self._thread.is_alive()
+
+    def join(self, timeout: float | None = None) -> R:
+        """Wait until it has ended; return what it returned, or raise what it raised.
+
+        Raises:
+            TimeoutError: It has not ended within `timeout` seconds; it goes on.
+        """
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise TimeoutError
+        if self._raised is not None:
+            raise self._raised
+        return self._returned[0]
+
+
+def spawn(function: Callable[..., R], *args: Any) -> Job[R]:
+    """Run a function beside the caller; keep the job and join it."""
+    return Job(function, args)

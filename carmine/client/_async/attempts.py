@@ -1,0 +1,185 @@
+"""Attempts: a command or a batch with everything that the engine's fast path leaves out.
+
+Waiting for a connection, blocking commands' own deadlines, hooks, and trying again. Invariants: a connection that a
+call did not finish is closed, whatever was raised; a command is sent again only where the facts allow it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from carmine._bridge import aio
+from carmine.client.core import SPECIAL, decide, finish, located, patience, refuse, settle, told_to_entries
+from carmine.commands.command import flags_of, modes_of, words_of
+from carmine.commands.flags import BLOCKING, READONLY
+from carmine.errors import CarmineError, ConnectionLost, NetworkError, Outcome, PoolClosed, RetryRule, ServerError
+from carmine.transport.hooks import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from carmine.commands.command import Reply, Spec, Words
+    from carmine.transport.async_connection import AsyncConnection
+    from carmine.transport.async_pool import AsyncPool
+
+__all__ = ["AsyncAttempts"]
+
+
+class AsyncAttempts:
+    """Sends commands over the connections of a pool, at leisure."""
+
+    _pool: AsyncPool
+    _text: bool
+    _hooks: Any
+
+    async def _refuse_closed(self, *_: object) -> Any:
+        raise PoolClosed(f"this client of {self._pool.options.address} is closed; make a new one")
+
+    async def _execute_slowly(self, spec: Spec, words: Words, error: CarmineError | None = None) -> Any:
+        """Send one command with everything that the fast path leaves out.
+
+        Args:
+            spec: The command's facts.
+            words: The command.
+            error: What a first attempt ended with.
+        """
+        options = self._pool.options
+        if spec.flags & SPECIAL and (not spec.flags & BLOCKING or spec.flags & (SPECIAL & ~BLOCKING)):
+            refuse(spec)
+        timeout = patience(spec, words, options.read_timeout)
+        text = self._text if spec.text is None else spec.text
+        began = time.monotonic()
+        tell(self._hooks, "on_command_start", spec.name, str(options.address))
+        attempt = 0 if error is None else 1
+        try:
+            while True:
+                if error is not None:
+                    await self._wait_to_retry(error, attempt, spec, words)
+                attempt += 1
+                try:
+                    reply = await self._attempt(words, text, timeout)
+                except (NetworkError, ServerError) as problem:
+                    error = problem
+                    continue
+                if isinstance(reply, ServerError) and reply.retry is RetryRule.WAIT:
+                    error = reply
+                    continue
+                result = finish(spec, reply, options.address)
+                break
+        except BaseException as problem:
+            seconds = time.monotonic() - began
+            tell(self._hooks, "on_command_end", spec.name, str(options.address), seconds, problem)
+            raise
+        finally:
+            error = None  # a frame that holds the error that holds the frame would keep both until the next collection
+        tell(self._hooks, "on_command_end", spec.name, str(options.address), time.monotonic() - began, None)
+        return result
+
+    async def _attempt(self, words: Words, text: bool, seconds: float | None) -> Any:
+        connection = await self._pool.borrow()
+        try:
+            reply = await connection.execute(words, text, seconds)
+            if isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT:
+                connection.close()
+            return reply
+        except NetworkError as problem:
+            tell(self._hooks, "on_error", str(self._pool.options.address), problem)
+            raise
+        finally:
+            await self._pool.give_back(connection)
+
+    async def _wait_to_retry(self, error: CarmineError, attempt: int, spec: Spec, words: Words) -> None:
+        """Sleep before the next attempt, or raise `error` because there is to be none."""
+        located(error, spec, self._pool.options.address)
+        if attempt == 1 and _was_stale(error):
+            return  # it had died while it was idle: no attempt was made
+        wait = decide(self._pool.options.retry, error, attempt, random.random(), spec, words)
+        if wait is None:
+            try:
+                raise error
+            finally:
+                del error  # a frame must not hold the error whose traceback holds the frame
+        tell(self._hooks, "on_retry", spec.name, attempt, wait, error)
+        await aio.sleep(wait)
+
+    # Batches. --------------------------------------------------------------------------------------------------------
+
+    async def _execute_queue(self, queue: list[Reply[Any]]) -> None:
+        """Send a pipeline and settle its entries.
+
+        Raises:
+            CarmineError: No connection could be had, or it was lost on the way; every entry without a reply holds
+                this error as well.
+        """
+        if not queue:
+            return
+        options = self._pool.options
+        modes = modes_of(queue, self._text)
+        common, some = flags_of(queue)
+        timeout = _patience_of_many(queue, options.read_timeout) if some & BLOCKING else None
+        readonly = bool(common & READONLY)
+        began = time.monotonic()
+        where = str(options.address)
+        tell(self._hooks, "on_command_start", "PIPELINE", where)
+        attempt = 0
+        replies: list[Any] = []
+        try:
+            while True:
+                attempt += 1
+                replies.clear()
+                try:
+                    await self._attempt_many(words_of(queue), replies, timeout, modes)
+                    break
+                except NetworkError as problem:
+                    wait = self._wait_of_many(problem, attempt, readonly)
+                    if wait is None:
+                        raise
+                    tell(self._hooks, "on_retry", "PIPELINE", attempt, wait, problem)
+                await aio.sleep(wait)
+        except BaseException as problem:
+            settle(queue, replies, options.address, told_to_entries(problem, where))
+            tell(self._hooks, "on_command_end", "PIPELINE", where, time.monotonic() - began, problem)
+            raise
+        settle(queue, replies, options.address, None)
+        tell(self._hooks, "on_command_end", "PIPELINE", where, time.monotonic() - began, None)
+
+    def _wait_of_many(self, problem: NetworkError, attempt: int, readonly: bool) -> float | None:
+        if attempt == 1 and _was_stale(problem):
+            return 0.0
+        retry = self._pool.options.retry
+        return retry.decide(problem, attempt=attempt, chance=random.random(), readonly=readonly, compound=True)
+
+    async def _attempt_many(
+        self, commands: list[Words], replies: list[Any], seconds: float | None, modes: bytes | None
+    ) -> None:
+        connection = await self._pool.borrow()
+        try:
+            await connection.execute_many(commands, self._text, replies, seconds, modes)
+        finally:
+            await self._pool.give_back(connection)
+
+    async def _borrow(self, note: str) -> AsyncConnection:
+        return await self._pool.borrow(note)
+
+    async def _give_back(self, connection: AsyncConnection) -> None:
+        await self._pool.give_back(connection)
+
+
+def _was_stale(error: CarmineError) -> bool:
+    """Whether a pooled connection had died while it lay idle; a broken handshake has a CarmineError as its cause."""
+    return (
+        isinstance(error, ConnectionLost)
+        and error.outcome is Outcome.NOT_SENT
+        and not isinstance(error.__cause__, CarmineError)
+    )
+
+
+def _patience_of_many(queue: Sequence[Reply[Any]], read_timeout: float | None) -> float | None:
+    """Return the seconds that a pipeline with blocking commands may take; None for the connection's own timeout."""
+    own = [patience(entry.spec, entry.words, 0.0) for entry in queue if entry.spec.flags & BLOCKING]
+    waits = [wait for wait in own if wait is not None]
+    if not waits:
+        return None
+    return None if read_timeout is None else sum(waits) + read_timeout

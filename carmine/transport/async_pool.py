@@ -1,0 +1,306 @@
+"""The pool of asyncio connections: bounded, last in first out, fair to those who wait, free of background tasks.
+
+It belongs to the first event loop it is used on; nothing here waits but for a connection. Invariants: at most
+`pool_size` connections exist or are being opened; one that owes a reply, or is not usable for any other reason, is
+closed and never handed out; who waits longest is served first; whatever a cancelled caller was given goes on to the
+next; a connection that was dropped without being given back frees its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from asyncio import get_running_loop
+from typing import TYPE_CHECKING, Any
+
+from carmine.errors import CarmineError, NetworkError, ServerError
+from carmine.transport.async_connection import AsyncConnection, AsyncConnector
+from carmine.transport.async_io import wrong_loop
+from carmine.transport.bookkeeping import Place, PoolBook
+from carmine.transport.hooks import tell
+
+if TYPE_CHECKING:
+    from carmine.transport.options import Options
+
+__all__ = ["AsyncPool"]
+
+
+class _Waiter:
+    """A caller in the queue, with the place or the connection it was served; its future is done when it was."""
+
+    __slots__ = ("connection", "place", "signal")
+
+    def __init__(self, signal: asyncio.Future[None]) -> None:
+        self.signal = signal
+        self.connection: AsyncConnection | None = None
+        self.place: Place | None = None
+
+
+class AsyncPool(PoolBook[AsyncConnection]):
+    """Connections of one set of options, shared by any number of tasks and clients of one event loop.
+
+    Attributes:
+        options: What its connections are opened with.
+        idle: The connections nobody uses, the latest used last.
+        attention: True in a boolean context when a returned connection must be looked at: somebody waits, or the
+            pool is closed.
+        is_plain: Whether a connection may be popped from `idle` and used without further checks.
+    """
+
+    __slots__ = ("_connector", "_loop")
+
+    def __init__(self, options: Options) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connector = AsyncConnector(options)
+        super().__init__(options)
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        """Belong to the running loop, or refuse it."""
+        running = get_running_loop()
+        if self._loop is None:
+            self._loop = running
+        elif self._loop is not running:
+            raise wrong_loop(str(self.options.address), self._loop)
+        return running
+
+    # Borrowing. ------------------------------------------------------------------------------------------------------
+
+    async def borrow(self, note: str | None = None) -> AsyncConnection:
+        """Return a connection nobody else uses; give it back with `give_back`.
+
+        Args:
+            note: What it is wanted for, when that is more than one call.
+
+        Raises:
+            UsageError: The pool belongs to another event loop.
+            PoolClosed: The pool is closed.
+            PoolTimeout: All connections stayed in use for `pool_timeout` seconds.
+            NetworkError, ServerError, ProtocolError: A new connection could not be opened.
+        """
+        self._bind()
+        connection = await self._from_idle() or await self._from_queue()
+        if note is not None:
+            task = asyncio.current_task()
+            connection.note = f"{note} in task {task.get_name() if task else '?'!r}"
+        return connection
+
+    async def _from_idle(self) -> AsyncConnection | None:
+        """Return an idle connection that passes the checks, or None."""
+        while self.idle and not self._closed and not self.attention:
+            connection = self.idle.pop()
+            if await self._is_fit(connection):
+                return connection
+        return None
+
+    async def _is_fit(self, connection: AsyncConnection) -> bool:
+        """Whether a connection may be used; one that may not, or whose check was cancelled, is closed."""
+        is_fit = False
+        try:
+            is_fit = time.monotonic() < connection.expires and await connection.probe()
+            if is_fit and "borrow" in self.options.check:
+                is_fit = await _answers(connection)
+        finally:
+            if not is_fit:
+                connection.close()
+        return is_fit
+
+    async def _from_queue(self) -> AsyncConnection:
+        if self._closed:
+            raise self._is_over()
+        place = self._take_place() if not self.attention else None
+        if place is None:
+            waiter = _Waiter(self._bind().create_future())
+            self.attention.append(waiter)
+            given = await self._wait(waiter)
+            if isinstance(given, AsyncConnection):
+                return given
+            place = given
+        return await self._open_in(place)
+
+    async def _wait(self, waiter: _Waiter) -> AsyncConnection | Place:
+        """Wait in the queue; return what the pool had to give."""
+        began = time.monotonic()
+        loop = self._bind()
+        patience = self.options.pool_timeout
+        alarm = None if patience is None else loop.call_later(patience, self._dismiss, waiter)
+        try:
+            await waiter.signal
+        except BaseException:
+            self._dismiss(waiter)
+            if waiter.connection is not None:
+                self.take_back(waiter.connection)
+            if waiter.place is not None:
+                waiter.place.is_free = True
+            self.serve()
+            raise
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+        waited = time.monotonic() - began
+        connection, place = waiter.connection, waiter.place
+        timed_out = connection is None and place is None and not self._closed
+        tell(self._hooks, "on_pool_wait", waited, timed_out)
+        if timed_out:
+            raise self._exhausted(waited)
+        if connection is not None:
+            if await self._is_fit(connection):
+                return connection
+            place = self._take_place()  # the one that this closing has freed
+        if place is None:
+            raise self._is_over("a caller waited for a connection")
+        return place
+
+    def _dismiss(self, waiter: _Waiter) -> None:
+        """Let a caller go with nothing; harmless when it was served."""
+        if not waiter.signal.done():
+            waiter.signal.set_result(None)
+        if waiter in self.attention:
+            self.attention.remove(waiter)
+
+    async def _open_in(self, place: Place) -> AsyncConnection:
+        """Open a connection for a place that was taken; on any error the place goes to the next in the queue."""
+        try:
+            connection = await self._open_one(place)
+        except BaseException:
+            place.is_free = True
+            self.serve()
+            raise
+        try:
+            await self._top_up()
+        except BaseException:
+            self.take_back(connection)
+            raise
+        return connection
+
+    async def _open_one(self, place: Place) -> AsyncConnection:
+        began = time.monotonic()
+        where = str(self.options.address)
+        try:
+            connection = await self._connector.open()
+        except Exception as error:
+            tell(self._hooks, "on_error", where, error)
+            raise
+        itself, us = weakref.ref(connection), weakref.ref(self)  # the loop keeps the transport, and that this function
+        hooks = self._hooks
+        connection.on_close = lambda: _note_closed(us, itself, hooks, where)
+        self._enter(connection, place, began)
+        if self._closed:
+            connection.close()
+            raise self._is_over("a connection was opened")
+        return connection
+
+    async def _top_up(self) -> None:
+        """Open what `min_idle` asks for; a server that refuses now is asked again with the next connection."""
+        while len(self.idle) < self.options.min_idle:
+            place = None if self._closed or self.attention else self._take_place()
+            if place is None:
+                return
+            try:
+                connection = await self._open_one(place)
+            except BaseException as error:
+                place.is_free = True
+                if isinstance(error, (NetworkError, ServerError)):
+                    return
+                raise
+            self.take_back(connection)
+
+    # Giving back. ----------------------------------------------------------------------------------------------------
+
+    async def give_back(self, connection: AsyncConnection) -> None:
+        """Take a connection back; it is kept if it can be used again and there is room, else closed."""
+        try:
+            if "return" in self.options.check and connection.is_usable and not await _answers(connection):
+                connection.close()
+        finally:
+            self.take_back(connection)
+
+    def take_back(self, connection: AsyncConnection) -> None:
+        """Take a connection back without asking it anything, from wherever it is: nothing here can be cancelled."""
+        connection.note = None
+        if self._has_space() and connection.is_usable and time.monotonic() < connection.expires:
+            self.idle.append(connection)
+        else:
+            connection.close()
+        if self.attention:
+            self.serve()
+        self.tidy()
+
+    def serve(self) -> None:
+        """Hand what is there to those who wait, the longest first; close what comes back to a closed pool."""
+        if self._closed:
+            returned, self.idle[:] = self.idle[:], []
+            for connection in returned:
+                connection.close()
+            return
+        while self.attention:
+            waiter = self.attention[0]
+            if waiter.signal.done():  # cancelled in this moment
+                self.attention.popleft()
+                continue
+            if self.idle:
+                waiter.connection = self.idle.pop()
+            else:
+                waiter.place = self._take_place()
+                if waiter.place is None:
+                    return
+            self.attention.popleft()
+            waiter.signal.set_result(None)
+
+    def _serve_soon(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon(self.serve)
+
+    # The whole. ------------------------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Close every connection; calls under way fail with ConnectionLost, later ones with PoolClosed.
+
+        Raises:
+            UsageError: The pool belongs to another event loop, which is not closed.
+        """
+        if self._loop is None or not self._loop.is_closed():
+            self._bind()
+        if self._closed:
+            return
+        self._closed = True
+        waiting = [*self.attention]
+        self.attention.clear()
+        self.attention.append(None)  # a mark: whoever gives back from now on comes by serve()
+        self.idle.clear()
+        everything = self._alive()
+        for waiter in waiting:
+            if not waiter.signal.done() and not waiter.signal.get_loop().is_closed():
+                waiter.signal.set_result(None)
+        for connection in everything:
+            connection.close()
+        if self._loop is get_running_loop():
+            for connection in everything:
+                await connection.wait_closed()
+
+    def _abandon(self) -> None:
+        super()._abandon()
+        self._loop = None
+        if self._closed:
+            self.attention.append(None)
+
+
+async def _answers(connection: AsyncConnection) -> bool:
+    try:
+        return bool(await connection.execute((b"PING",), True) == "PONG")
+    except CarmineError:
+        return False
+
+
+def _note_closed(
+    pool: weakref.ref[AsyncPool], connection: weakref.ref[AsyncConnection], hooks: Any, where: str
+) -> None:
+    """Take a connection that has ended out of the idle ones, and let the next caller have its place."""
+    tell(hooks, "on_close", where)
+    book, closed = pool(), connection()
+    if book is None:
+        return
+    if closed is not None and closed in book.idle:
+        book.idle.remove(closed)
+    if book.attention:
+        book._serve_soon()

@@ -1,0 +1,237 @@
+"""What the pools of both worlds count and decide alike; they differ in how a caller waits.
+
+It opens and waits for nothing. Invariants: at most `pool_size` places exist at once; a place is free as soon as
+nobody holds it, by whatever way it was dropped; a forked child starts anew.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
+
+from carmine.errors import PoolClosed, PoolTimeout
+from carmine.transport.hooks import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from carmine.transport.options import Options
+
+__all__ = ["Place", "PoolBook", "PoolStats"]
+
+_JITTER: Final = 0.1
+"""A connection's lifetime is shortened by up to this share, so that those opened together do not end together."""
+
+_TIDY_EVERY: Final = 1.0
+"""Seconds between two looks for connections that have been idle for too long."""
+
+
+class PoolStats(NamedTuple):
+    """Counts of one moment, and since the pool was made."""
+
+    size: int
+    """Connections at most; 0 where nothing is pooled."""
+    open: int
+    """Connections that exist or are being opened."""
+    idle: int
+    in_use: int
+    waiting: int
+    """Callers that wait for a connection."""
+    opened: int
+    """Connections opened since the pool was made."""
+    timeouts: int
+    """Callers that waited in vain."""
+
+
+class Place:
+    """One of the pool's places, taken until it is marked as free, or for as long as it exists.
+
+    Who holds it, a caller in the queue or a connection, frees it by the mark (a traceback may keep it alive, and not
+    every Python collects at once) or by dropping it. The pool counts its weak references, so no finalizer has to run
+    to the end: a signal may strike in every line of Python.
+    """
+
+    __slots__ = ("__weakref__", "is_free")
+
+    def __init__(self) -> None:
+        self.is_free = False
+
+
+def _is_taken(place: weakref.ref[Place]) -> bool:
+    held = place()
+    return held is not None and not held.is_free
+
+
+class _Pooled(Protocol):
+    """What a pool asks of its connections."""
+
+    opened: float
+    expires: float
+    note: str | None
+
+    @property
+    def is_usable(self) -> bool: ...
+    @property
+    def idle_for(self) -> float: ...
+    def hold(self, place: Place) -> None: ...
+    def close(self) -> None: ...
+    def abandon(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Pooled)
+
+
+class PoolBook(Generic[C]):
+    """The books of one pool.
+
+    Attributes:
+        options: What its connections are opened with.
+        idle: The connections nobody uses, the latest used last.
+        attention: True in a boolean context when a returned connection must be looked at: somebody waits, or the
+            pool is closed.
+        is_plain: Whether a connection may be popped from `idle` and used without further checks.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_everything",
+        "_hooks",
+        "_opened",
+        "_places",
+        "_tidy_at",
+        "_timeouts",
+        "attention",
+        "idle",
+        "is_plain",
+        "options",
+    )
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._hooks = options.hooks
+        self.is_plain = options.pool_size > 0 and options.max_lifetime is None and not set(options.check) - {"idle"}
+        self._opened = self._timeouts = 0
+        self._tidy_at = time.monotonic() + _TIDY_EVERY
+        self._closed = False
+        self.idle: list[C] = []  # clients keep these two: they stay the same objects
+        self.attention: deque[Any] = deque()
+        self._start()
+        _books.add(self)
+
+    def _start(self) -> None:
+        """Set up what belongs to one process; called again in a forked child."""
+        self._places: list[weakref.ref[Place]] = []
+        self._everything: list[weakref.ref[C]] = []  # a WeakSet runs Python when a member is collected
+
+    def _take_place(self) -> Place | None:
+        """Return a place if there is one; one caller at a time."""
+        self._places = [place for place in self._places if _is_taken(place)]
+        if 0 < self.options.pool_size <= len(self._places):
+            return None
+        place = Place()
+        self._places.append(weakref.ref(place))
+        return place
+
+    def _enter(self, connection: C, place: Place, began: float) -> None:
+        """Put a new connection into the books."""
+        if self.options.max_lifetime is not None:
+            share = 1.0 - _JITTER * random.random()
+            connection.expires = connection.opened + self.options.max_lifetime * share
+        connection.hold(place)
+        self._everything = [known for known in self._everything if known() is not None]
+        self._everything.append(weakref.ref(connection))
+        self._opened += 1
+        tell(self._hooks, "on_connect", str(self.options.address), time.monotonic() - began)
+
+    def _has_space(self) -> bool:
+        """Whether one more unused connection is to be kept."""
+        options = self.options
+        return (
+            options.pool_size > 0
+            and not self._closed
+            and (options.max_idle is None or len(self.idle) < options.max_idle)
+        )
+
+    def tidy(self) -> None:
+        """Close connections that have been idle for too long, the oldest first; at most once a second."""
+        now = time.monotonic()
+        limit = self.options.max_idle_time
+        if now < self._tidy_at:
+            return
+        self._tidy_at = now + _TIDY_EVERY
+        while len(self.idle) > self.options.min_idle:
+            try:
+                oldest = self.idle.pop(0)  # ours alone from here on
+            except IndexError:
+                return
+            if oldest.is_usable and now < oldest.expires and (limit is None or oldest.idle_for <= limit):
+                self.idle.insert(0, oldest)
+                return
+            oldest.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the pool was closed."""
+        return self._closed
+
+    def stats(self) -> PoolStats:
+        """Return the counts of this moment."""
+        taken = sum(map(_is_taken, list(self._places)))
+        idle = len(self.idle)
+        waiting = 0 if self._closed else len(self.attention)
+        return PoolStats(
+            self.options.pool_size, taken, idle, max(0, taken - idle), waiting, self._opened, self._timeouts
+        )
+
+    def _alive(self) -> list[C]:
+        return [connection for known in list(self._everything) if (connection := known()) is not None]
+
+    def _exhausted(self, waited: float) -> PoolTimeout:
+        """Return the error for a caller that waited in vain; it counts as well."""
+        self._timeouts += 1
+        stats = self.stats()
+        notes = sorted(connection.note for connection in self._alive() if connection.note is not None)
+        held = f"; held by: {', '.join(notes[:8])}" if notes else ""
+        return PoolTimeout(
+            f"no connection to {self.options.address} became free within {waited:.3g} s: {stats.in_use} of "
+            f"{stats.size} are in use, {stats.waiting} callers wait{held}; give connections back sooner or raise "
+            "pool_size"
+        )
+
+    def _is_over(self, when: str = "") -> PoolClosed:
+        """Return the error for a closed pool."""
+        if when:
+            return PoolClosed(f"the pool of {self.options.address} was closed while {when}")
+        return PoolClosed(f"the pool of {self.options.address} is closed; make a new client")
+
+    def _abandon(self) -> None:
+        """Start anew in a forked child; the parent's connections are not touched beyond their descriptors."""
+        for connection in self._alive():
+            connection.abandon()
+        self.idle.clear()
+        self.attention.clear()
+        self._start()
+
+    def __repr__(self) -> str:
+        """Show where it leads and how it stands."""
+        stats = self.stats()
+        state = "closed" if self._closed else f"{stats.open} open, {stats.idle} idle, {stats.waiting} waiting"
+        return f"<{type(self).__name__} of {self.options.address}: {state}, at most {stats.size}>"
+
+
+_books: weakref.WeakSet[PoolBook[Any]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for book in list(_books):
+        book._abandon()
+
+
+_register: Callable[..., None] | None = getattr(os, "register_at_fork", None)
+if _register is not None:
+    _register(after_in_child=_after_fork)
