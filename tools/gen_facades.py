@@ -34,8 +34,12 @@ COMMANDS = ROOT / "carmine" / "commands"
 
 GROUPS = (
     "keys",
+    "key_times",
+    "sorting",
     "strings",
+    "string_parts",
     "hashes",
+    "hash_times",
     "lists",
     "sets",
     "sorted_sets",
@@ -46,6 +50,7 @@ GROUPS = (
     "transactions",
     "connection",
     "server",
+    "server_commands",
 )
 """The modules whose functions become methods, in the order of the facades."""
 

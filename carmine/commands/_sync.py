@@ -10,16 +10,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from carmine.commands import connection as _connection
+from carmine.commands import hash_times as _hash_times
 from carmine.commands import hashes as _hashes
+from carmine.commands import key_times as _key_times
 from carmine.commands import keys as _keys
 from carmine.commands import lists as _lists
 from carmine.commands import pubsub as _pubsub
 from carmine.commands import scripting as _scripting
 from carmine.commands import server as _server
+from carmine.commands import server_commands as _server_commands
 from carmine.commands import sets as _sets
 from carmine.commands import sorted_set_algebra as _sorted_set_algebra
 from carmine.commands import sorted_set_ranges as _sorted_set_ranges
 from carmine.commands import sorted_sets as _sorted_sets
+from carmine.commands import sorting as _sorting
+from carmine.commands import string_parts as _string_parts
 from carmine.commands import strings as _strings
 from carmine.commands import transactions as _transactions
 
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
 
     from carmine.commands.command import Spec, Words
     from carmine.commands.server import SlowCommand
-    from carmine.commands.strings import LcsMatches
+    from carmine.commands.string_parts import LcsMatches
     from carmine.commands.words import InstantMs, Milliseconds
     from carmine.types import (
         Aggregate,
@@ -120,83 +125,6 @@ class Commands(Generic[T]):
         Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/exists
         """
         return self._execute(_keys._EXISTS, (b"EXISTS", *keys))
-
-    def expire(
-        self,
-        key: Key,
-        time: Seconds,
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-    ) -> bool:
-        """EXPIRE: give a key a time to live.
-
-        Args:
-            key: The key.
-            time: Time to live; 0 and less delete the key. A fraction of a second goes out as PEXPIRE, rounded up to
-                milliseconds.
-            nx: Only a key without a time to live (from 7.0, as the other conditions).
-            xx: Only a key that has one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            Whether the time was set; False where there is no such key.
-
-        Raises:
-            UsageError: More than one of the conditions.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/expire
-        """
-        command = _keys.expire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def expireat(
-        self,
-        key: Key,
-        when: Instant,
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-    ) -> bool:
-        """EXPIREAT: say when a key shall go.
-
-        Args:
-            key: The key.
-            when: Seconds since the epoch or an aware datetime; the past deletes the key. A fraction of a second goes
-                out as PEXPIREAT.
-            nx: Only a key without a time to live (from 7.0, as the other conditions).
-            xx: Only a key that has one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            Whether the time was set; False where there is no such key.
-
-        Raises:
-            UsageError: More than one of the conditions.
-
-        Since: 1.2.0. Cost: O(1). Source: redis.io/commands/expireat
-        """
-        command = _keys.expireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def expiretime(self, key: Key) -> int:
-        """EXPIRETIME: read when a key will go.
-
-        Args:
-            key: The key.
-
-        Returns:
-            Seconds since the epoch, -1 (no time to live) or -2 (no such key).
-
-        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/expiretime
-        """
-        return self._execute(_keys._EXPIRETIME, (b"EXPIRETIME", key))
 
     def keys(self, pattern: Arg = "*") -> list[T]:
         """KEYS: read the names of all keys that match; it holds the server up, `scan` does not.
@@ -320,107 +248,6 @@ class Commands(Generic[T]):
         """
         return self._execute(_keys._OBJECT_REFCOUNT, (b"OBJECT", b"REFCOUNT", key))
 
-    def persist(self, key: Key) -> bool:
-        """PERSIST: take a key's time to live away.
-
-        Args:
-            key: The key.
-
-        Returns:
-            Whether it had one.
-
-        Since: 2.2.0. Cost: O(1). Source: redis.io/commands/persist
-        """
-        return self._execute(_keys._PERSIST, (b"PERSIST", key))
-
-    def pexpire(
-        self,
-        key: Key,
-        time: Milliseconds,
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-    ) -> bool:
-        """PEXPIRE: give a key a time to live in milliseconds.
-
-        Args:
-            key: The key.
-            time: Time to live in milliseconds; 0 and less delete the key.
-            nx: Only a key without a time to live (from 7.0, as the other conditions).
-            xx: Only a key that has one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            Whether the time was set; False where there is no such key.
-
-        Raises:
-            UsageError: More than one of the conditions.
-
-        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpire
-        """
-        command = _keys.pexpire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def pexpireat(
-        self,
-        key: Key,
-        when: InstantMs,
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-    ) -> bool:
-        """PEXPIREAT: say when a key shall go, in milliseconds since the epoch.
-
-        Args:
-            key: The key.
-            when: Milliseconds since the epoch, or an aware datetime; the past deletes the key.
-            nx: Only a key without a time to live (from 7.0, as the other conditions).
-            xx: Only a key that has one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            Whether the time was set; False where there is no such key.
-
-        Raises:
-            UsageError: More than one of the conditions.
-
-        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpireat
-        """
-        command = _keys.pexpireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def pexpiretime(self, key: Key) -> int:
-        """PEXPIRETIME: read when a key will go, in milliseconds since the epoch.
-
-        Args:
-            key: The key.
-
-        Returns:
-            Milliseconds since the epoch, -1 (no time to live) or -2 (no such key).
-
-        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/pexpiretime
-        """
-        return self._execute(_keys._PEXPIRETIME, (b"PEXPIRETIME", key))
-
-    def pttl(self, key: Key) -> int:
-        """PTTL: read a key's time to live in milliseconds.
-
-        Args:
-            key: The key.
-
-        Returns:
-            Milliseconds, -1 (no time to live) or -2 (no such key).
-
-        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pttl
-        """
-        return self._execute(_keys._PTTL, (b"PTTL", key))
-
     def randomkey(self) -> T | None:
         """RANDOMKEY: choose a key by chance; None where the database is empty.
 
@@ -521,6 +348,275 @@ class Commands(Generic[T]):
         command = _keys.scan(cursor, match, count, type)
         return self._execute(command.spec, command.words)
 
+    def touch(self, *keys: Key) -> int:
+        """TOUCH: let keys count as just used.
+
+        Args:
+            *keys: The keys.
+
+        Returns:
+            How many of them exist.
+
+        Since: 3.2.1. Cost: O(keys). Source: redis.io/commands/touch
+        """
+        return self._execute(_keys._TOUCH, (b"TOUCH", *keys))
+
+    def type(self, key: Key) -> str:
+        """TYPE: read what kind of value a key holds.
+
+        Args:
+            key: The key.
+
+        Returns:
+            "string", "list", "set", "zset", "hash", "stream", a module's name, or "none" where there is no such key.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/type
+        """
+        return self._execute(_keys._TYPE, (b"TYPE", key))
+
+    def unlink(self, *keys: Key) -> int:
+        """UNLINK: delete keys; the server frees large values afterwards, beside its work.
+
+        Args:
+            *keys: The keys.
+
+        Returns:
+            How many there were.
+
+        Since: 4.0.0. Cost: O(keys). Source: redis.io/commands/unlink
+        """
+        return self._execute(_keys._UNLINK, (b"UNLINK", *keys))
+
+    def wait(self, numreplicas: int, timeout: Seconds) -> int:
+        """WAIT: wait until replicas have received the writes that this connection sent before.
+
+        On a pooled client that means nothing: use `client.connection()`, or the end of a pipeline.
+
+        Args:
+            numreplicas: How many replicas to wait for.
+            timeout: How long to wait at most, in seconds; 0 is for ever.
+
+        Returns:
+            How many replicas have them, be it fewer than asked for.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/wait
+        """
+        command = _keys.wait(numreplicas, timeout)
+        return self._execute(command.spec, command.words)
+
+    def waitaof(self, numlocal: int, numreplicas: int, timeout: Seconds) -> tuple[int, int]:
+        """WAITAOF: wait until the writes that this connection sent before are on disk, here and on replicas.
+
+        On a pooled client that means nothing: use `client.connection()`, or the end of a pipeline.
+
+        Args:
+            numlocal: 1 to wait for this server, else 0.
+            numreplicas: How many replicas to wait for.
+            timeout: How long to wait at most, in seconds; 0 is for ever.
+
+        Returns:
+            How many of each have them on disk, be it fewer than asked for.
+
+        Since: 7.2.0. Cost: O(1). Source: redis.io/commands/waitaof
+        """
+        command = _keys.waitaof(numlocal, numreplicas, timeout)
+        return self._execute(command.spec, command.words)
+
+    # key_times
+
+    def expire(
+        self,
+        key: Key,
+        time: Seconds,
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> bool:
+        """EXPIRE: give a key a time to live.
+
+        Args:
+            key: The key.
+            time: Time to live; 0 and less delete the key. A fraction of a second goes out as PEXPIRE, rounded up to
+                milliseconds.
+            nx: Only a key without a time to live (from 7.0, as the other conditions).
+            xx: Only a key that has one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            Whether the time was set; False where there is no such key.
+
+        Raises:
+            UsageError: More than one of the conditions.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/expire
+        """
+        command = _key_times.expire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def expireat(
+        self,
+        key: Key,
+        when: Instant,
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> bool:
+        """EXPIREAT: say when a key shall go.
+
+        Args:
+            key: The key.
+            when: Seconds since the epoch or an aware datetime; the past deletes the key. A fraction of a second goes
+                out as PEXPIREAT.
+            nx: Only a key without a time to live (from 7.0, as the other conditions).
+            xx: Only a key that has one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            Whether the time was set; False where there is no such key.
+
+        Raises:
+            UsageError: More than one of the conditions.
+
+        Since: 1.2.0. Cost: O(1). Source: redis.io/commands/expireat
+        """
+        command = _key_times.expireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def expiretime(self, key: Key) -> int:
+        """EXPIRETIME: read when a key will go.
+
+        Args:
+            key: The key.
+
+        Returns:
+            Seconds since the epoch, -1 (no time to live) or -2 (no such key).
+
+        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/expiretime
+        """
+        return self._execute(_key_times._EXPIRETIME, (b"EXPIRETIME", key))
+
+    def persist(self, key: Key) -> bool:
+        """PERSIST: take a key's time to live away.
+
+        Args:
+            key: The key.
+
+        Returns:
+            Whether it had one.
+
+        Since: 2.2.0. Cost: O(1). Source: redis.io/commands/persist
+        """
+        return self._execute(_key_times._PERSIST, (b"PERSIST", key))
+
+    def pexpire(
+        self,
+        key: Key,
+        time: Milliseconds,
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> bool:
+        """PEXPIRE: give a key a time to live in milliseconds.
+
+        Args:
+            key: The key.
+            time: Time to live in milliseconds; 0 and less delete the key.
+            nx: Only a key without a time to live (from 7.0, as the other conditions).
+            xx: Only a key that has one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            Whether the time was set; False where there is no such key.
+
+        Raises:
+            UsageError: More than one of the conditions.
+
+        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpire
+        """
+        command = _key_times.pexpire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def pexpireat(
+        self,
+        key: Key,
+        when: InstantMs,
+        *,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> bool:
+        """PEXPIREAT: say when a key shall go, in milliseconds since the epoch.
+
+        Args:
+            key: The key.
+            when: Milliseconds since the epoch, or an aware datetime; the past deletes the key.
+            nx: Only a key without a time to live (from 7.0, as the other conditions).
+            xx: Only a key that has one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            Whether the time was set; False where there is no such key.
+
+        Raises:
+            UsageError: More than one of the conditions.
+
+        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpireat
+        """
+        command = _key_times.pexpireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def pexpiretime(self, key: Key) -> int:
+        """PEXPIRETIME: read when a key will go, in milliseconds since the epoch.
+
+        Args:
+            key: The key.
+
+        Returns:
+            Milliseconds since the epoch, -1 (no time to live) or -2 (no such key).
+
+        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/pexpiretime
+        """
+        return self._execute(_key_times._PEXPIRETIME, (b"PEXPIRETIME", key))
+
+    def pttl(self, key: Key) -> int:
+        """PTTL: read a key's time to live in milliseconds.
+
+        Args:
+            key: The key.
+
+        Returns:
+            Milliseconds, -1 (no time to live) or -2 (no such key).
+
+        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pttl
+        """
+        return self._execute(_key_times._PTTL, (b"PTTL", key))
+
+    def ttl(self, key: Key) -> int:
+        """TTL: read a key's time to live.
+
+        Args:
+            key: The key.
+
+        Returns:
+            Seconds, rounded by the server; -1 (no time to live) or -2 (no such key).
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/ttl
+        """
+        return self._execute(_key_times._TTL, (b"TTL", key))
+
+    # sorting
+
     @overload
     def sort(
         self,
@@ -606,7 +702,7 @@ class Commands(Generic[T]):
 
         Since: 1.0.0. Cost: O(n + m log m), n items of which m are given. Source: redis.io/commands/sort
         """
-        command = _keys.sort(key, by=by, offset=offset, num=num, get=get, desc=desc, alpha=alpha, store=store)
+        command = _sorting.sort(key, by=by, offset=offset, num=num, get=get, desc=desc, alpha=alpha, store=store)
         return self._execute(command.spec, command.words)
 
     @overload
@@ -664,111 +760,10 @@ class Commands(Generic[T]):
         Since: 7.0.0. Cost: O(n + m log m), n items of which m are given. Source: redis.io/commands/sort_ro
         """
         return self._execute(
-            _keys._SORT_RO, tuple(_keys._sorting([b"SORT_RO", key], by, offset, num, get, desc, alpha))
+            _sorting._SORT_RO, tuple(_sorting._sorting([b"SORT_RO", key], by, offset, num, get, desc, alpha))
         )
 
-    def touch(self, *keys: Key) -> int:
-        """TOUCH: let keys count as just used.
-
-        Args:
-            *keys: The keys.
-
-        Returns:
-            How many of them exist.
-
-        Since: 3.2.1. Cost: O(keys). Source: redis.io/commands/touch
-        """
-        return self._execute(_keys._TOUCH, (b"TOUCH", *keys))
-
-    def ttl(self, key: Key) -> int:
-        """TTL: read a key's time to live.
-
-        Args:
-            key: The key.
-
-        Returns:
-            Seconds, rounded by the server; -1 (no time to live) or -2 (no such key).
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/ttl
-        """
-        return self._execute(_keys._TTL, (b"TTL", key))
-
-    def type(self, key: Key) -> str:
-        """TYPE: read what kind of value a key holds.
-
-        Args:
-            key: The key.
-
-        Returns:
-            "string", "list", "set", "zset", "hash", "stream", a module's name, or "none" where there is no such key.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/type
-        """
-        return self._execute(_keys._TYPE, (b"TYPE", key))
-
-    def unlink(self, *keys: Key) -> int:
-        """UNLINK: delete keys; the server frees large values afterwards, beside its work.
-
-        Args:
-            *keys: The keys.
-
-        Returns:
-            How many there were.
-
-        Since: 4.0.0. Cost: O(keys). Source: redis.io/commands/unlink
-        """
-        return self._execute(_keys._UNLINK, (b"UNLINK", *keys))
-
-    def wait(self, numreplicas: int, timeout: Seconds) -> int:
-        """WAIT: wait until replicas have received the writes that this connection sent before.
-
-        On a pooled client that means nothing: use `client.connection()`, or the end of a pipeline.
-
-        Args:
-            numreplicas: How many replicas to wait for.
-            timeout: How long to wait at most, in seconds; 0 is for ever.
-
-        Returns:
-            How many replicas have them, be it fewer than asked for.
-
-        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/wait
-        """
-        command = _keys.wait(numreplicas, timeout)
-        return self._execute(command.spec, command.words)
-
-    def waitaof(self, numlocal: int, numreplicas: int, timeout: Seconds) -> tuple[int, int]:
-        """WAITAOF: wait until the writes that this connection sent before are on disk, here and on replicas.
-
-        On a pooled client that means nothing: use `client.connection()`, or the end of a pipeline.
-
-        Args:
-            numlocal: 1 to wait for this server, else 0.
-            numreplicas: How many replicas to wait for.
-            timeout: How long to wait at most, in seconds; 0 is for ever.
-
-        Returns:
-            How many of each have them on disk, be it fewer than asked for.
-
-        Since: 7.2.0. Cost: O(1). Source: redis.io/commands/waitaof
-        """
-        command = _keys.waitaof(numlocal, numreplicas, timeout)
-        return self._execute(command.spec, command.words)
-
     # strings
-
-    def append(self, key: Key, value: Arg) -> int:
-        """APPEND: put bytes at the end of a value; a missing key counts as empty.
-
-        Args:
-            key: The key.
-            value: What to append.
-
-        Returns:
-            The length in bytes afterwards.
-
-        Since: 2.0.0. Cost: O(1) on average. Source: redis.io/commands/append
-        """
-        return self._execute(_strings._APPEND, (b"APPEND", key, value))
 
     def decr(self, key: Key, amount: int = 1) -> int:
         """DECR, DECRBY: subtract from the whole number that a key holds.
@@ -874,21 +869,6 @@ class Commands(Generic[T]):
         command = _strings.getex(key, ex=ex, px=px, exat=exat, pxat=pxat, persist=persist)
         return self._execute(command.spec, command.words)
 
-    def getrange(self, key: Key, start: int, end: int) -> T:
-        """GETRANGE: read a part of a value.
-
-        Args:
-            key: The key of a string.
-            start: The first byte, from 0; negative counts from the end.
-            end: The last byte, itself included.
-
-        Returns:
-            The part; empty where the key or the range is.
-
-        Since: 2.4.0. Cost: O(length of the part). Source: redis.io/commands/getrange
-        """
-        return self._execute(_strings._GETRANGE, (b"GETRANGE", key, start, end))
-
     def getset(self, key: Key, value: Arg) -> T | None:
         """GETSET: give a key a value and return the former one; `set(..., get=True)` is its successor.
 
@@ -946,62 +926,6 @@ class Commands(Generic[T]):
         Since: 2.6.0. Cost: O(1). Source: redis.io/commands/incrbyfloat
         """
         return self._execute(_strings._INCRBYFLOAT, (b"INCRBYFLOAT", key, amount))
-
-    @overload
-    def lcs(self, key1: Key, key2: Key) -> T: ...
-    @overload
-    def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> int: ...
-    @overload
-    def lcs(
-        self,
-        key1: Key,
-        key2: Key,
-        *,
-        idx: Literal[True],
-        minmatchlen: int | None = None,
-        withmatchlen: bool = False,
-    ) -> LcsMatches: ...
-    @overload
-    def lcs(
-        self,
-        key1: Key,
-        key2: Key,
-        *,
-        len: bool = False,
-        idx: bool = False,
-        minmatchlen: int | None = None,
-        withmatchlen: bool = False,
-    ) -> T | int | LcsMatches: ...
-    def lcs(
-        self,
-        key1: Key,
-        key2: Key,
-        *,
-        len: bool = False,
-        idx: bool = False,
-        minmatchlen: int | None = None,
-        withmatchlen: bool = False,
-    ) -> Any:
-        """LCS: find the longest common subsequence of two values.
-
-        Args:
-            key1: The key of a string.
-            key2: The key of another.
-            len: Return its length alone.
-            idx: Return where it lies in both values.
-            minmatchlen: With `idx`: leave out shorter stretches.
-            withmatchlen: With `idx`: give each stretch its length.
-
-        Returns:
-            The subsequence; with `len` its length; with `idx` the stretches and the length.
-
-        Raises:
-            UsageError: `len` and `idx` together, or an option of `idx` without it.
-
-        Since: 7.0.0. Cost: O(length of one x length of the other). Source: redis.io/commands/lcs
-        """
-        command = _strings.lcs(key1, key2, len=len, idx=idx, minmatchlen=minmatchlen, withmatchlen=withmatchlen)
-        return self._execute(command.spec, command.words)
 
     def mget(self, *keys: Key) -> list[T | None]:
         """MGET: read the values of several keys.
@@ -1232,6 +1156,93 @@ class Commands(Generic[T]):
         """
         return self._execute(_strings._SETNX, (b"SETNX", key, value))
 
+    # string_parts
+
+    def append(self, key: Key, value: Arg) -> int:
+        """APPEND: put bytes at the end of a value; a missing key counts as empty.
+
+        Args:
+            key: The key.
+            value: What to append.
+
+        Returns:
+            The length in bytes afterwards.
+
+        Since: 2.0.0. Cost: O(1) on average. Source: redis.io/commands/append
+        """
+        return self._execute(_string_parts._APPEND, (b"APPEND", key, value))
+
+    def getrange(self, key: Key, start: int, end: int) -> T:
+        """GETRANGE: read a part of a value.
+
+        Args:
+            key: The key of a string.
+            start: The first byte, from 0; negative counts from the end.
+            end: The last byte, itself included.
+
+        Returns:
+            The part; empty where the key or the range is.
+
+        Since: 2.4.0. Cost: O(length of the part). Source: redis.io/commands/getrange
+        """
+        return self._execute(_string_parts._GETRANGE, (b"GETRANGE", key, start, end))
+
+    @overload
+    def lcs(self, key1: Key, key2: Key) -> T: ...
+    @overload
+    def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> int: ...
+    @overload
+    def lcs(
+        self,
+        key1: Key,
+        key2: Key,
+        *,
+        idx: Literal[True],
+        minmatchlen: int | None = None,
+        withmatchlen: bool = False,
+    ) -> LcsMatches: ...
+    @overload
+    def lcs(
+        self,
+        key1: Key,
+        key2: Key,
+        *,
+        len: bool = False,
+        idx: bool = False,
+        minmatchlen: int | None = None,
+        withmatchlen: bool = False,
+    ) -> T | int | LcsMatches: ...
+    def lcs(
+        self,
+        key1: Key,
+        key2: Key,
+        *,
+        len: bool = False,
+        idx: bool = False,
+        minmatchlen: int | None = None,
+        withmatchlen: bool = False,
+    ) -> Any:
+        """LCS: find the longest common subsequence of two values.
+
+        Args:
+            key1: The key of a string.
+            key2: The key of another.
+            len: Return its length alone.
+            idx: Return where it lies in both values.
+            minmatchlen: With `idx`: leave out shorter stretches.
+            withmatchlen: With `idx`: give each stretch its length.
+
+        Returns:
+            The subsequence; with `len` its length; with `idx` the stretches and the length.
+
+        Raises:
+            UsageError: `len` and `idx` together, or an option of `idx` without it.
+
+        Since: 7.0.0. Cost: O(length of one x length of the other). Source: redis.io/commands/lcs
+        """
+        command = _string_parts.lcs(key1, key2, len=len, idx=idx, minmatchlen=minmatchlen, withmatchlen=withmatchlen)
+        return self._execute(command.spec, command.words)
+
     def setrange(self, key: Key, offset: int, value: Arg) -> int:
         """SETRANGE: overwrite a part of a value; what lies between its end and the offset becomes zero bytes.
 
@@ -1245,7 +1256,7 @@ class Commands(Generic[T]):
 
         Since: 2.2.0. Cost: O(1) for short values. Source: redis.io/commands/setrange
         """
-        return self._execute(_strings._SETRANGE, (b"SETRANGE", key, offset, value))
+        return self._execute(_string_parts._SETRANGE, (b"SETRANGE", key, offset, value))
 
     def strlen(self, key: Key) -> int:
         """STRLEN: read the length of a value in bytes; 0 where there is no such key.
@@ -1255,7 +1266,7 @@ class Commands(Generic[T]):
 
         Since: 2.2.0. Cost: O(1). Source: redis.io/commands/strlen
         """
-        return self._execute(_strings._STRLEN, (b"STRLEN", key))
+        return self._execute(_string_parts._STRLEN, (b"STRLEN", key))
 
     def substr(self, key: Key, start: int, end: int) -> T:
         """SUBSTR: read a part of a value; `getrange` is its successor.
@@ -1270,7 +1281,7 @@ class Commands(Generic[T]):
 
         Since: 1.0.0. Cost: O(length of the part). Source: redis.io/commands/substr
         """
-        return self._execute(_strings._SUBSTR, (b"SUBSTR", key, start, end))
+        return self._execute(_string_parts._SUBSTR, (b"SUBSTR", key, start, end))
 
     # hashes
 
@@ -1298,87 +1309,6 @@ class Commands(Generic[T]):
         Since: 2.0.0. Cost: O(1). Source: redis.io/commands/hexists
         """
         return self._execute(_hashes._HEXISTS, (b"HEXISTS", key, field))
-
-    def hexpire(
-        self,
-        key: Key,
-        time: Seconds,
-        *fields: Arg,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-    ) -> list[int]:
-        """HEXPIRE: give fields a time to live.
-
-        Args:
-            key: The key of a hash.
-            time: Time to live; a fraction of a second goes out as HPEXPIRE.
-            *fields: The fields.
-            nx: Only fields without a time to live.
-            xx: Only fields that have one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-        Raises:
-            UsageError: No field, or more than one of the conditions.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpire
-        """
-        command = _hashes.hexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def hexpireat(
-        self,
-        key: Key,
-        when: Instant,
-        *fields: Arg,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-    ) -> list[int]:
-        """HEXPIREAT: say when fields shall go.
-
-        Args:
-            key: The key of a hash.
-            when: Seconds since the epoch or an aware datetime; a fraction of a second goes out as HPEXPIREAT.
-            *fields: The fields.
-            nx: Only fields without a time to live.
-            xx: Only fields that have one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-        Raises:
-            UsageError: No field, or more than one of the conditions.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpireat
-        """
-        command = _hashes.hexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def hexpiretime(self, key: Key, *fields: Arg) -> list[int]:
-        """HEXPIRETIME: read when fields will go.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-
-        Returns:
-            For each field seconds since the epoch, -1 (no time to live) or -2 (no such field).
-
-        Raises:
-            UsageError: No field.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpiretime
-        """
-        return self._execute(_hashes._HEXPIRETIME, (b"HEXPIRETIME", key, *_hashes._fields("HEXPIRETIME", fields)))
 
     def hget(self, key: Key, field: Arg) -> T | None:
         """HGET: read the value of a field.
@@ -1424,7 +1354,8 @@ class Commands(Generic[T]):
 
         Since: 8.0.0, Valkey 9.1.0. Cost: O(fields). Source: redis.io/commands/hgetdel
         """
-        return self._execute(_hashes._HGETDEL, (b"HGETDEL", key, *_hashes._fields("HGETDEL", fields)))
+        command = _hashes.hgetdel(key, *fields)
+        return self._execute(command.spec, command.words)
 
     def hgetex(
         self,
@@ -1542,121 +1473,6 @@ class Commands(Generic[T]):
         """
         command = _hashes.hmset(key, mapping)
         return self._execute(command.spec, command.words)
-
-    def hpersist(self, key: Key, *fields: Arg) -> list[int]:
-        """HPERSIST: take the time to live of fields away.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-
-        Returns:
-            For each field 1 (taken away), -1 (it had none) or -2 (no such field).
-
-        Raises:
-            UsageError: No field.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpersist
-        """
-        return self._execute(_hashes._HPERSIST, (b"HPERSIST", key, *_hashes._fields("HPERSIST", fields)))
-
-    def hpexpire(
-        self,
-        key: Key,
-        time: Milliseconds,
-        *fields: Arg,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-    ) -> list[int]:
-        """HPEXPIRE: give fields a time to live in milliseconds.
-
-        Args:
-            key: The key of a hash.
-            time: Time to live in milliseconds.
-            *fields: The fields.
-            nx: Only fields without a time to live.
-            xx: Only fields that have one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-        Raises:
-            UsageError: No field, or more than one of the conditions.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpire
-        """
-        command = _hashes.hpexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def hpexpireat(
-        self,
-        key: Key,
-        when: InstantMs,
-        *fields: Arg,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-    ) -> list[int]:
-        """HPEXPIREAT: say when fields shall go, in milliseconds since the epoch.
-
-        Args:
-            key: The key of a hash.
-            when: Milliseconds since the epoch, or an aware datetime.
-            *fields: The fields.
-            nx: Only fields without a time to live.
-            xx: Only fields that have one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-        Raises:
-            UsageError: No field, or more than one of the conditions.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpireat
-        """
-        command = _hashes.hpexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def hpexpiretime(self, key: Key, *fields: Arg) -> list[int]:
-        """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-
-        Returns:
-            For each field milliseconds since the epoch, -1 (no time to live) or -2 (no such field).
-
-        Raises:
-            UsageError: No field.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpiretime
-        """
-        return self._execute(_hashes._HPEXPIRETIME, (b"HPEXPIRETIME", key, *_hashes._fields("HPEXPIRETIME", fields)))
-
-    def hpttl(self, key: Key, *fields: Arg) -> list[int]:
-        """HPTTL: read the time to live of fields in milliseconds.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-
-        Returns:
-            For each field milliseconds, -1 (no time to live) or -2 (no such field).
-
-        Raises:
-            UsageError: No field.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpttl
-        """
-        return self._execute(_hashes._HPTTL, (b"HPTTL", key, *_hashes._fields("HPTTL", fields)))
 
     @overload
     def hrandfield(self, key: Key, count: None = None) -> T | None: ...
@@ -1850,6 +1666,221 @@ class Commands(Generic[T]):
         """
         return self._execute(_hashes._HSTRLEN, (b"HSTRLEN", key, field))
 
+    def hvals(self, key: Key) -> list[T]:
+        """HVALS: read the values of all fields.
+
+        Args:
+            key: The key of a hash.
+
+        Returns:
+            The values; empty where there is no such key.
+
+        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hvals
+        """
+        return self._execute(_hashes._HVALS, (b"HVALS", key))
+
+    # hash_times
+
+    def hexpire(
+        self,
+        key: Key,
+        time: Seconds,
+        *fields: Arg,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> list[int]:
+        """HEXPIRE: give fields a time to live.
+
+        Args:
+            key: The key of a hash.
+            time: Time to live; a fraction of a second goes out as HPEXPIRE.
+            *fields: The fields.
+            nx: Only fields without a time to live.
+            xx: Only fields that have one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
+
+        Raises:
+            UsageError: No field, or more than one of the conditions.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpire
+        """
+        command = _hash_times.hexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def hexpireat(
+        self,
+        key: Key,
+        when: Instant,
+        *fields: Arg,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> list[int]:
+        """HEXPIREAT: say when fields shall go.
+
+        Args:
+            key: The key of a hash.
+            when: Seconds since the epoch or an aware datetime; a fraction of a second goes out as HPEXPIREAT.
+            *fields: The fields.
+            nx: Only fields without a time to live.
+            xx: Only fields that have one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
+
+        Raises:
+            UsageError: No field, or more than one of the conditions.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpireat
+        """
+        command = _hash_times.hexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def hexpiretime(self, key: Key, *fields: Arg) -> list[int]:
+        """HEXPIRETIME: read when fields will go.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+
+        Returns:
+            For each field seconds since the epoch, -1 (no time to live) or -2 (no such field).
+
+        Raises:
+            UsageError: No field.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpiretime
+        """
+        command = _hash_times.hexpiretime(key, *fields)
+        return self._execute(command.spec, command.words)
+
+    def hpersist(self, key: Key, *fields: Arg) -> list[int]:
+        """HPERSIST: take the time to live of fields away.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+
+        Returns:
+            For each field 1 (taken away), -1 (it had none) or -2 (no such field).
+
+        Raises:
+            UsageError: No field.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpersist
+        """
+        command = _hash_times.hpersist(key, *fields)
+        return self._execute(command.spec, command.words)
+
+    def hpexpire(
+        self,
+        key: Key,
+        time: Milliseconds,
+        *fields: Arg,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> list[int]:
+        """HPEXPIRE: give fields a time to live in milliseconds.
+
+        Args:
+            key: The key of a hash.
+            time: Time to live in milliseconds.
+            *fields: The fields.
+            nx: Only fields without a time to live.
+            xx: Only fields that have one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
+
+        Raises:
+            UsageError: No field, or more than one of the conditions.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpire
+        """
+        command = _hash_times.hpexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def hpexpireat(
+        self,
+        key: Key,
+        when: InstantMs,
+        *fields: Arg,
+        nx: bool = False,
+        xx: bool = False,
+        gt: bool = False,
+        lt: bool = False,
+    ) -> list[int]:
+        """HPEXPIREAT: say when fields shall go, in milliseconds since the epoch.
+
+        Args:
+            key: The key of a hash.
+            when: Milliseconds since the epoch, or an aware datetime.
+            *fields: The fields.
+            nx: Only fields without a time to live.
+            xx: Only fields that have one.
+            gt: Only where the new time is later.
+            lt: Only where the new time is earlier.
+
+        Returns:
+            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
+
+        Raises:
+            UsageError: No field, or more than one of the conditions.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpireat
+        """
+        command = _hash_times.hpexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def hpexpiretime(self, key: Key, *fields: Arg) -> list[int]:
+        """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+
+        Returns:
+            For each field milliseconds since the epoch, -1 (no time to live) or -2 (no such field).
+
+        Raises:
+            UsageError: No field.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpiretime
+        """
+        command = _hash_times.hpexpiretime(key, *fields)
+        return self._execute(command.spec, command.words)
+
+    def hpttl(self, key: Key, *fields: Arg) -> list[int]:
+        """HPTTL: read the time to live of fields in milliseconds.
+
+        Args:
+            key: The key of a hash.
+            *fields: The fields.
+
+        Returns:
+            For each field milliseconds, -1 (no time to live) or -2 (no such field).
+
+        Raises:
+            UsageError: No field.
+
+        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpttl
+        """
+        command = _hash_times.hpttl(key, *fields)
+        return self._execute(command.spec, command.words)
+
     def httl(self, key: Key, *fields: Arg) -> list[int]:
         """HTTL: read the time to live of fields.
 
@@ -1865,20 +1896,8 @@ class Commands(Generic[T]):
 
         Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/httl
         """
-        return self._execute(_hashes._HTTL, (b"HTTL", key, *_hashes._fields("HTTL", fields)))
-
-    def hvals(self, key: Key) -> list[T]:
-        """HVALS: read the values of all fields.
-
-        Args:
-            key: The key of a hash.
-
-        Returns:
-            The values; empty where there is no such key.
-
-        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hvals
-        """
-        return self._execute(_hashes._HVALS, (b"HVALS", key))
+        command = _hash_times.httl(key, *fields)
+        return self._execute(command.spec, command.words)
 
     # lists
 
@@ -4146,98 +4165,6 @@ class Commands(Generic[T]):
             return self._execute(_server._BGSAVE, (b"BGSAVE", b"SCHEDULE"))
         return self._execute(_server._BGSAVE, (b"BGSAVE",))
 
-    def command(self) -> list[dict[str, Any]]:
-        """COMMAND: read the facts of all commands that the server knows, as `command_info` gives them.
-
-        Wire: Sets and maps on RESP3, lists on RESP2.
-
-        Since: 2.8.13. Cost: O(commands). Source: redis.io/commands/command
-        """
-        return self._execute(_server._COMMAND, (b"COMMAND",))
-
-    def command_count(self) -> int:
-        """COMMAND COUNT: count the commands that the server knows.
-
-        Since: 2.8.13. Cost: O(1). Source: redis.io/commands/command-count
-        """
-        return self._execute(_server._COMMAND_COUNT, (b"COMMAND", b"COUNT"))
-
-    def command_docs(self, *names: str) -> dict[str, dict[str, Any]]:
-        """COMMAND DOCS: read the server's documentation of commands.
-
-        Args:
-            *names: The commands; none asks for all. Unknown ones are left out.
-
-        Returns:
-            By name: summary, since, group, arguments and more, as maps and lists; flags as sets.
-
-        Wire: Maps and sets on RESP3, lists on RESP2.
-
-        Since: 7.0.0. Cost: O(commands). Source: redis.io/commands/command-docs
-        """
-        return self._execute(_server._COMMAND_DOCS, (b"COMMAND", b"DOCS", *names))
-
-    def command_getkeys(self, *words: Arg) -> list[T]:
-        """COMMAND GETKEYS: have the server find the keys in a command.
-
-        Args:
-            *words: The command, name and arguments.
-
-        Since: 2.8.13. Cost: O(arguments). Source: redis.io/commands/command-getkeys
-        """
-        return self._execute(_server._COMMAND_GETKEYS, (b"COMMAND", b"GETKEYS", *words))
-
-    def command_getkeysandflags(self, *words: Arg) -> list[tuple[T, builtins.set[str]]]:
-        """COMMAND GETKEYSANDFLAGS: have the server find the keys in a command, and what is done to each.
-
-        Args:
-            *words: The command, name and arguments.
-
-        Returns:
-            `(key, flags)` for each key, such as `("k", {"RW", "update"})`.
-
-        Since: 7.0.0. Cost: O(arguments). Source: redis.io/commands/command-getkeysandflags
-        """
-        return self._execute(_server._COMMAND_GETKEYSANDFLAGS, (b"COMMAND", b"GETKEYSANDFLAGS", *words))
-
-    def command_info(self, *names: str) -> list[dict[str, Any] | None]:
-        """COMMAND INFO: read the facts of commands.
-
-        Args:
-            *names: The commands; none asks for all.
-
-        Returns:
-            For each name a dict with `name`, `arity`, `flags`, `first_key`, `last_key`, `step`, `acl_categories`,
-            `tips`, `key_specs`, `subcommands`; None where the server does not know it.
-
-        Wire: Sets and maps on RESP3, lists on RESP2.
-
-        Since: 2.8.13. Cost: O(commands). Source: redis.io/commands/command-info
-        """
-        return self._execute(_server._COMMAND_INFO, (b"COMMAND", b"INFO", *names))
-
-    def command_list(
-        self,
-        *,
-        module: str | None = None,
-        aclcat: str | None = None,
-        pattern: str | None = None,
-    ) -> list[str]:
-        """COMMAND LIST: read the names of the commands that the server knows.
-
-        Args:
-            module: Only those of this module.
-            aclcat: Only those in this ACL category.
-            pattern: Only names that match.
-
-        Raises:
-            UsageError: More than one condition.
-
-        Since: 7.0.0. Cost: O(commands). Source: redis.io/commands/command-list
-        """
-        command = _server.command_list(module=module, aclcat=aclcat, pattern=pattern)
-        return self._execute(command.spec, command.words)
-
     def config_get(self, *patterns: str) -> dict[str, str]:
         """CONFIG GET: read configuration parameters.
 
@@ -4461,3 +4388,97 @@ class Commands(Generic[T]):
         Since: 2.6.0. Cost: O(1). Source: redis.io/commands/time
         """
         return self._execute(_server._TIME, (b"TIME",))
+
+    # server_commands
+
+    def command(self) -> list[dict[str, Any]]:
+        """COMMAND: read the facts of all commands that the server knows, as `command_info` gives them.
+
+        Wire: Sets and maps on RESP3, lists on RESP2.
+
+        Since: 2.8.13. Cost: O(commands). Source: redis.io/commands/command
+        """
+        return self._execute(_server_commands._COMMAND, (b"COMMAND",))
+
+    def command_count(self) -> int:
+        """COMMAND COUNT: count the commands that the server knows.
+
+        Since: 2.8.13. Cost: O(1). Source: redis.io/commands/command-count
+        """
+        return self._execute(_server_commands._COMMAND_COUNT, (b"COMMAND", b"COUNT"))
+
+    def command_docs(self, *names: str) -> dict[str, dict[str, Any]]:
+        """COMMAND DOCS: read the server's documentation of commands.
+
+        Args:
+            *names: The commands; none asks for all. Unknown ones are left out.
+
+        Returns:
+            By name: summary, since, group, arguments and more, as maps and lists; flags as sets.
+
+        Wire: Maps and sets on RESP3, lists on RESP2.
+
+        Since: 7.0.0. Cost: O(commands). Source: redis.io/commands/command-docs
+        """
+        return self._execute(_server_commands._COMMAND_DOCS, (b"COMMAND", b"DOCS", *names))
+
+    def command_getkeys(self, *words: Arg) -> list[T]:
+        """COMMAND GETKEYS: have the server find the keys in a command.
+
+        Args:
+            *words: The command, name and arguments.
+
+        Since: 2.8.13. Cost: O(arguments). Source: redis.io/commands/command-getkeys
+        """
+        return self._execute(_server_commands._COMMAND_GETKEYS, (b"COMMAND", b"GETKEYS", *words))
+
+    def command_getkeysandflags(self, *words: Arg) -> list[tuple[T, builtins.set[str]]]:
+        """COMMAND GETKEYSANDFLAGS: have the server find the keys in a command, and what is done to each.
+
+        Args:
+            *words: The command, name and arguments.
+
+        Returns:
+            `(key, flags)` for each key, such as `("k", {"RW", "update"})`.
+
+        Since: 7.0.0. Cost: O(arguments). Source: redis.io/commands/command-getkeysandflags
+        """
+        return self._execute(_server_commands._COMMAND_GETKEYSANDFLAGS, (b"COMMAND", b"GETKEYSANDFLAGS", *words))
+
+    def command_info(self, *names: str) -> list[dict[str, Any] | None]:
+        """COMMAND INFO: read the facts of commands.
+
+        Args:
+            *names: The commands; none asks for all.
+
+        Returns:
+            For each name a dict with `name`, `arity`, `flags`, `first_key`, `last_key`, `step`, `acl_categories`,
+            `tips`, `key_specs`, `subcommands`; None where the server does not know it.
+
+        Wire: Sets and maps on RESP3, lists on RESP2.
+
+        Since: 2.8.13. Cost: O(commands). Source: redis.io/commands/command-info
+        """
+        return self._execute(_server_commands._COMMAND_INFO, (b"COMMAND", b"INFO", *names))
+
+    def command_list(
+        self,
+        *,
+        module: str | None = None,
+        aclcat: str | None = None,
+        pattern: str | None = None,
+    ) -> list[str]:
+        """COMMAND LIST: read the names of the commands that the server knows.
+
+        Args:
+            module: Only those of this module.
+            aclcat: Only those in this ACL category.
+            pattern: Only names that match.
+
+        Raises:
+            UsageError: More than one condition.
+
+        Since: 7.0.0. Cost: O(commands). Source: redis.io/commands/command-list
+        """
+        command = _server_commands.command_list(module=module, aclcat=aclcat, pattern=pattern)
+        return self._execute(command.spec, command.words)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from carmine.commands import decoders
 from carmine.commands.command import Command, Text
 from carmine.commands.specs import spec
-from carmine.commands.words import condition, expiry, flattened, instant, instant_ms, milliseconds, only_one, seconds
+from carmine.commands.words import counted_fields, expiry, flattened, only_one
 from carmine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 _HDEL = spec("HDEL")
 _HEXISTS = spec("HEXISTS", decoders.flag)
-_HEXPIRE = spec("HEXPIRE")
-_HEXPIREAT = spec("HEXPIREAT")
-_HEXPIRETIME = spec("HEXPIRETIME")
 _HGET = spec("HGET")
 _HGETALL = spec("HGETALL", decoders.mapping)
 _HGETDEL = spec("HGETDEL")
@@ -32,11 +29,6 @@ _HKEYS = spec("HKEYS")
 _HLEN = spec("HLEN")
 _HMGET = spec("HMGET")
 _HMSET = spec("HMSET", decoders.ok)
-_HPERSIST = spec("HPERSIST")
-_HPEXPIRE = spec("HPEXPIRE")
-_HPEXPIREAT = spec("HPEXPIREAT")
-_HPEXPIRETIME = spec("HPEXPIRETIME")
-_HPTTL = spec("HPTTL")
 _HRANDFIELD = spec("HRANDFIELD")
 _HRANDFIELD_WITHVALUES = spec("HRANDFIELD", decoders.pairs)
 _HSCAN = spec("HSCAN", decoders.pair_page)
@@ -45,15 +37,7 @@ _HSET = spec("HSET")
 _HSETEX = spec("HSETEX", decoders.flag)
 _HSETNX = spec("HSETNX", decoders.flag)
 _HSTRLEN = spec("HSTRLEN")
-_HTTL = spec("HTTL")
 _HVALS = spec("HVALS")
-
-
-def _fields(command: str, fields: tuple[Arg, ...]) -> tuple[Arg, ...]:
-    """Return the words FIELDS count field...; at least one field."""
-    if not fields:
-        raise UsageError(f"{command} needs at least one field")
-    return (b"FIELDS", len(fields), *fields)
 
 
 def hdel(key: Key, *fields: Arg) -> Command[int]:
@@ -81,94 +65,6 @@ def hexists(key: Key, field: Arg) -> Command[bool]:
     Since: 2.0.0. Cost: O(1). Source: redis.io/commands/hexists
     """
     return Command(_HEXISTS, (b"HEXISTS", key, field))
-
-
-def hexpire(
-    key: Key,
-    time: Seconds,
-    *fields: Arg,
-    nx: bool = False,
-    xx: bool = False,
-    gt: bool = False,
-    lt: bool = False,
-) -> Command[list[int]]:
-    """HEXPIRE: give fields a time to live.
-
-    Args:
-        key: The key of a hash.
-        time: Time to live; a fraction of a second goes out as HPEXPIRE.
-        *fields: The fields.
-        nx: Only fields without a time to live.
-        xx: Only fields that have one.
-        gt: Only where the new time is later.
-        lt: Only where the new time is earlier.
-
-    Returns:
-        For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-    Raises:
-        UsageError: No field, or more than one of the conditions.
-
-    Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpire
-    """
-    whole, number = seconds("time", time)
-    limits = (*condition("HEXPIRE", nx, xx, gt, lt), *_fields("HEXPIRE", fields))
-    if whole:
-        return Command(_HEXPIRE, (b"HEXPIRE", key, number, *limits))
-    return Command(_HPEXPIRE, (b"HPEXPIRE", key, number, *limits))
-
-
-def hexpireat(
-    key: Key,
-    when: Instant,
-    *fields: Arg,
-    nx: bool = False,
-    xx: bool = False,
-    gt: bool = False,
-    lt: bool = False,
-) -> Command[list[int]]:
-    """HEXPIREAT: say when fields shall go.
-
-    Args:
-        key: The key of a hash.
-        when: Seconds since the epoch or an aware datetime; a fraction of a second goes out as HPEXPIREAT.
-        *fields: The fields.
-        nx: Only fields without a time to live.
-        xx: Only fields that have one.
-        gt: Only where the new time is later.
-        lt: Only where the new time is earlier.
-
-    Returns:
-        For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-    Raises:
-        UsageError: No field, or more than one of the conditions.
-
-    Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpireat
-    """
-    whole, number = instant("when", when)
-    limits = (*condition("HEXPIREAT", nx, xx, gt, lt), *_fields("HEXPIREAT", fields))
-    if whole:
-        return Command(_HEXPIREAT, (b"HEXPIREAT", key, number, *limits))
-    return Command(_HPEXPIREAT, (b"HPEXPIREAT", key, number, *limits))
-
-
-def hexpiretime(key: Key, *fields: Arg) -> Command[list[int]]:
-    """HEXPIRETIME: read when fields will go.
-
-    Args:
-        key: The key of a hash.
-        *fields: The fields.
-
-    Returns:
-        For each field seconds since the epoch, -1 (no time to live) or -2 (no such field).
-
-    Raises:
-        UsageError: No field.
-
-    Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpiretime
-    """
-    return Command(_HEXPIRETIME, (b"HEXPIRETIME", key, *_fields("HEXPIRETIME", fields)))
 
 
 def hget(key: Key, field: Arg) -> Command[Text | None]:
@@ -217,7 +113,7 @@ def hgetdel(key: Key, *fields: Arg) -> Command[list[Text | None]]:
 
     Since: 8.0.0, Valkey 9.1.0. Cost: O(fields). Source: redis.io/commands/hgetdel
     """
-    return Command(_HGETDEL, (b"HGETDEL", key, *_fields("HGETDEL", fields)))
+    return Command(_HGETDEL, (b"HGETDEL", key, *counted_fields("HGETDEL", fields)))
 
 
 def hgetex(
@@ -249,7 +145,7 @@ def hgetex(
     Since: 8.0.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hgetex
     """
     times = expiry("HGETEX", ex, px, exat, pxat, "PERSIST", persist)
-    return Command(_HGETEX, (b"HGETEX", key, *times, *_fields("HGETEX", fields)))
+    return Command(_HGETEX, (b"HGETEX", key, *times, *counted_fields("HGETEX", fields)))
 
 
 def hincrby(key: Key, field: Arg, amount: int = 1) -> Command[int]:
@@ -340,125 +236,6 @@ def hmset(key: Key, mapping: Items[Arg, Arg]) -> Command[bool]:
     Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hmset
     """
     return Command(_HMSET, (b"HMSET", key, *flattened("HMSET", mapping)))
-
-
-def hpersist(key: Key, *fields: Arg) -> Command[list[int]]:
-    """HPERSIST: take the time to live of fields away.
-
-    Args:
-        key: The key of a hash.
-        *fields: The fields.
-
-    Returns:
-        For each field 1 (taken away), -1 (it had none) or -2 (no such field).
-
-    Raises:
-        UsageError: No field.
-
-    Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpersist
-    """
-    return Command(_HPERSIST, (b"HPERSIST", key, *_fields("HPERSIST", fields)))
-
-
-def hpexpire(
-    key: Key,
-    time: Milliseconds,
-    *fields: Arg,
-    nx: bool = False,
-    xx: bool = False,
-    gt: bool = False,
-    lt: bool = False,
-) -> Command[list[int]]:
-    """HPEXPIRE: give fields a time to live in milliseconds.
-
-    Args:
-        key: The key of a hash.
-        time: Time to live in milliseconds.
-        *fields: The fields.
-        nx: Only fields without a time to live.
-        xx: Only fields that have one.
-        gt: Only where the new time is later.
-        lt: Only where the new time is earlier.
-
-    Returns:
-        For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-    Raises:
-        UsageError: No field, or more than one of the conditions.
-
-    Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpire
-    """
-    number = milliseconds("time", time)
-    limits = (*condition("HPEXPIRE", nx, xx, gt, lt), *_fields("HPEXPIRE", fields))
-    return Command(_HPEXPIRE, (b"HPEXPIRE", key, number, *limits))
-
-
-def hpexpireat(
-    key: Key,
-    when: InstantMs,
-    *fields: Arg,
-    nx: bool = False,
-    xx: bool = False,
-    gt: bool = False,
-    lt: bool = False,
-) -> Command[list[int]]:
-    """HPEXPIREAT: say when fields shall go, in milliseconds since the epoch.
-
-    Args:
-        key: The key of a hash.
-        when: Milliseconds since the epoch, or an aware datetime.
-        *fields: The fields.
-        nx: Only fields without a time to live.
-        xx: Only fields that have one.
-        gt: Only where the new time is later.
-        lt: Only where the new time is earlier.
-
-    Returns:
-        For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-    Raises:
-        UsageError: No field, or more than one of the conditions.
-
-    Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpireat
-    """
-    limits = (*condition("HPEXPIREAT", nx, xx, gt, lt), *_fields("HPEXPIREAT", fields))
-    return Command(_HPEXPIREAT, (b"HPEXPIREAT", key, instant_ms("when", when), *limits))
-
-
-def hpexpiretime(key: Key, *fields: Arg) -> Command[list[int]]:
-    """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch.
-
-    Args:
-        key: The key of a hash.
-        *fields: The fields.
-
-    Returns:
-        For each field milliseconds since the epoch, -1 (no time to live) or -2 (no such field).
-
-    Raises:
-        UsageError: No field.
-
-    Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpiretime
-    """
-    return Command(_HPEXPIRETIME, (b"HPEXPIRETIME", key, *_fields("HPEXPIRETIME", fields)))
-
-
-def hpttl(key: Key, *fields: Arg) -> Command[list[int]]:
-    """HPTTL: read the time to live of fields in milliseconds.
-
-    Args:
-        key: The key of a hash.
-        *fields: The fields.
-
-    Returns:
-        For each field milliseconds, -1 (no time to live) or -2 (no such field).
-
-    Raises:
-        UsageError: No field.
-
-    Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpttl
-    """
-    return Command(_HPTTL, (b"HPTTL", key, *_fields("HPTTL", fields)))
 
 
 @overload
@@ -649,24 +426,6 @@ def hstrlen(key: Key, field: Arg) -> Command[int]:
     Since: 3.2.0. Cost: O(1). Source: redis.io/commands/hstrlen
     """
     return Command(_HSTRLEN, (b"HSTRLEN", key, field))
-
-
-def httl(key: Key, *fields: Arg) -> Command[list[int]]:
-    """HTTL: read the time to live of fields.
-
-    Args:
-        key: The key of a hash.
-        *fields: The fields.
-
-    Returns:
-        For each field seconds, -1 (no time to live) or -2 (no such field).
-
-    Raises:
-        UsageError: No field.
-
-    Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/httl
-    """
-    return Command(_HTTL, (b"HTTL", key, *_fields("HTTL", fields)))
 
 
 def hvals(key: Key) -> Command[list[Text]]:

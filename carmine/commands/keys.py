@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from carmine.commands import decoders
 from carmine.commands.arguments import some_args
 from carmine.commands.command import Command, Text
 from carmine.commands.specs import spec
-from carmine.commands.words import condition, instant, instant_ms, milliseconds, seconds, wait_ms
+from carmine.commands.words import milliseconds, wait_ms
 from carmine.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from carmine.commands.words import InstantMs, Milliseconds
-    from carmine.types import Arg, Instant, Key, ScanPage, Seconds
+    from carmine.commands.words import Milliseconds
+    from carmine.types import Arg, Key, ScanPage, Seconds
 
 
 def _is_moved(raw: Any) -> bool:
@@ -31,9 +31,6 @@ _COPY = spec("COPY", decoders.flag)
 _DEL = spec("DEL")
 _DUMP = spec("DUMP", text=False)
 _EXISTS = spec("EXISTS")
-_EXPIRE = spec("EXPIRE", decoders.flag)
-_EXPIREAT = spec("EXPIREAT", decoders.flag)
-_EXPIRETIME = spec("EXPIRETIME")
 _KEYS = spec("KEYS")
 _MIGRATE = spec("MIGRATE", _is_moved, text=True)
 _MOVE = spec("MOVE", decoders.flag)
@@ -42,20 +39,12 @@ _OBJECT_FREQ = spec("OBJECT FREQ")
 _OBJECT_HELP = spec("OBJECT HELP", text=True)
 _OBJECT_IDLETIME = spec("OBJECT IDLETIME")
 _OBJECT_REFCOUNT = spec("OBJECT REFCOUNT")
-_PERSIST = spec("PERSIST", decoders.flag)
-_PEXPIRE = spec("PEXPIRE", decoders.flag)
-_PEXPIREAT = spec("PEXPIREAT", decoders.flag)
-_PEXPIRETIME = spec("PEXPIRETIME")
-_PTTL = spec("PTTL")
 _RANDOMKEY = spec("RANDOMKEY")
 _RENAME = spec("RENAME", decoders.ok)
 _RENAMENX = spec("RENAMENX", decoders.flag)
 _RESTORE = spec("RESTORE", decoders.ok)
 _SCAN = spec("SCAN", decoders.plain_page)
-_SORT = spec("SORT")
-_SORT_RO = spec("SORT_RO")
 _TOUCH = spec("TOUCH")
-_TTL = spec("TTL")
 _TYPE = spec("TYPE", text=True)
 _UNLINK = spec("UNLINK")
 _WAIT = spec("WAIT")
@@ -121,78 +110,6 @@ def exists(*keys: Key) -> Command[int]:
     Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/exists
     """
     return Command(_EXISTS, (b"EXISTS", *keys))
-
-
-def expire(
-    key: Key, time: Seconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-) -> Command[bool]:
-    """EXPIRE: give a key a time to live.
-
-    Args:
-        key: The key.
-        time: Time to live; 0 and less delete the key. A fraction of a second goes out as PEXPIRE, rounded up to
-            milliseconds.
-        nx: Only a key without a time to live (from 7.0, as the other conditions).
-        xx: Only a key that has one.
-        gt: Only where the new time is later.
-        lt: Only where the new time is earlier.
-
-    Returns:
-        Whether the time was set; False where there is no such key.
-
-    Raises:
-        UsageError: More than one of the conditions.
-
-    Since: 1.0.0. Cost: O(1). Source: redis.io/commands/expire
-    """
-    whole, number = seconds("time", time)
-    limits = condition("EXPIRE", nx, xx, gt, lt)
-    if whole:
-        return Command(_EXPIRE, (b"EXPIRE", key, number, *limits))
-    return Command(_PEXPIRE, (b"PEXPIRE", key, number, *limits))
-
-
-def expireat(
-    key: Key, when: Instant, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-) -> Command[bool]:
-    """EXPIREAT: say when a key shall go.
-
-    Args:
-        key: The key.
-        when: Seconds since the epoch or an aware datetime; the past deletes the key. A fraction of a second goes
-            out as PEXPIREAT.
-        nx: Only a key without a time to live (from 7.0, as the other conditions).
-        xx: Only a key that has one.
-        gt: Only where the new time is later.
-        lt: Only where the new time is earlier.
-
-    Returns:
-        Whether the time was set; False where there is no such key.
-
-    Raises:
-        UsageError: More than one of the conditions.
-
-    Since: 1.2.0. Cost: O(1). Source: redis.io/commands/expireat
-    """
-    whole, number = instant("when", when)
-    limits = condition("EXPIREAT", nx, xx, gt, lt)
-    if whole:
-        return Command(_EXPIREAT, (b"EXPIREAT", key, number, *limits))
-    return Command(_PEXPIREAT, (b"PEXPIREAT", key, number, *limits))
-
-
-def expiretime(key: Key) -> Command[int]:
-    """EXPIRETIME: read when a key will go.
-
-    Args:
-        key: The key.
-
-    Returns:
-        Seconds since the epoch, -1 (no time to live) or -2 (no such key).
-
-    Since: 7.0.0. Cost: O(1). Source: redis.io/commands/expiretime
-    """
-    return Command(_EXPIRETIME, (b"EXPIRETIME", key))
 
 
 def keys(pattern: Arg = "*") -> Command[list[Text]]:
@@ -338,98 +255,6 @@ def object_refcount(key: Key) -> Command[int | None]:
     return Command(_OBJECT_REFCOUNT, (b"OBJECT", b"REFCOUNT", key))
 
 
-def persist(key: Key) -> Command[bool]:
-    """PERSIST: take a key's time to live away.
-
-    Args:
-        key: The key.
-
-    Returns:
-        Whether it had one.
-
-    Since: 2.2.0. Cost: O(1). Source: redis.io/commands/persist
-    """
-    return Command(_PERSIST, (b"PERSIST", key))
-
-
-def pexpire(
-    key: Key, time: Milliseconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-) -> Command[bool]:
-    """PEXPIRE: give a key a time to live in milliseconds.
-
-    Args:
-        key: The key.
-        time: Time to live in milliseconds; 0 and less delete the key.
-        nx: Only a key without a time to live (from 7.0, as the other conditions).
-        xx: Only a key that has one.
-        gt: Only where the new time is later.
-        lt: Only where the new time is earlier.
-
-    Returns:
-        Whether the time was set; False where there is no such key.
-
-    Raises:
-        UsageError: More than one of the conditions.
-
-    Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpire
-    """
-    limits = condition("PEXPIRE", nx, xx, gt, lt)
-    return Command(_PEXPIRE, (b"PEXPIRE", key, milliseconds("time", time), *limits))
-
-
-def pexpireat(
-    key: Key, when: InstantMs, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-) -> Command[bool]:
-    """PEXPIREAT: say when a key shall go, in milliseconds since the epoch.
-
-    Args:
-        key: The key.
-        when: Milliseconds since the epoch, or an aware datetime; the past deletes the key.
-        nx: Only a key without a time to live (from 7.0, as the other conditions).
-        xx: Only a key that has one.
-        gt: Only where the new time is later.
-        lt: Only where the new time is earlier.
-
-    Returns:
-        Whether the time was set; False where there is no such key.
-
-    Raises:
-        UsageError: More than one of the conditions.
-
-    Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpireat
-    """
-    limits = condition("PEXPIREAT", nx, xx, gt, lt)
-    return Command(_PEXPIREAT, (b"PEXPIREAT", key, instant_ms("when", when), *limits))
-
-
-def pexpiretime(key: Key) -> Command[int]:
-    """PEXPIRETIME: read when a key will go, in milliseconds since the epoch.
-
-    Args:
-        key: The key.
-
-    Returns:
-        Milliseconds since the epoch, -1 (no time to live) or -2 (no such key).
-
-    Since: 7.0.0. Cost: O(1). Source: redis.io/commands/pexpiretime
-    """
-    return Command(_PEXPIRETIME, (b"PEXPIRETIME", key))
-
-
-def pttl(key: Key) -> Command[int]:
-    """PTTL: read a key's time to live in milliseconds.
-
-    Args:
-        key: The key.
-
-    Returns:
-        Milliseconds, -1 (no time to live) or -2 (no such key).
-
-    Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pttl
-    """
-    return Command(_PTTL, (b"PTTL", key))
-
-
 def randomkey() -> Command[Text | None]:
     """RANDOMKEY: choose a key by chance; None where the database is empty.
 
@@ -544,171 +369,6 @@ def scan(
     return Command(_SCAN, tuple(words))
 
 
-def _sorting(
-    words: list[Arg],
-    by: Arg | None,
-    offset: int | None,
-    num: int | None,
-    get: Arg | Iterable[Arg] | None,
-    desc: bool,
-    alpha: bool,
-) -> list[Arg]:
-    """Append the options that SORT and SORT_RO share."""
-    if (offset is None) != (num is None):
-        raise UsageError("SORT takes offset and num together")
-    if by is not None:
-        words += (b"BY", by)
-    if offset is not None and num is not None:
-        words += (b"LIMIT", offset, num)
-    for pattern in () if get is None else some_args("SORT", get):
-        words += (b"GET", pattern)
-    if desc:
-        words.append(b"DESC")
-    if alpha:
-        words.append(b"ALPHA")
-    return words
-
-
-@overload
-def sort(
-    key: Key,
-    *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
-    get: None = None,
-    desc: bool = False,
-    alpha: bool = False,
-    store: None = None,
-) -> Command[list[Text]]: ...
-@overload
-def sort(
-    key: Key,
-    *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
-    get: Arg | Iterable[Arg],
-    desc: bool = False,
-    alpha: bool = False,
-    store: None = None,
-) -> Command[list[Text | None]]: ...
-@overload
-def sort(
-    key: Key,
-    *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
-    get: Arg | Iterable[Arg] | None = None,
-    desc: bool = False,
-    alpha: bool = False,
-    store: Key,
-) -> Command[int]: ...
-@overload
-def sort(
-    key: Key,
-    *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
-    get: Arg | Iterable[Arg] | None = None,
-    desc: bool = False,
-    alpha: bool = False,
-    store: Key | None,
-) -> Command[list[Text] | list[Text | None] | int]: ...
-def sort(
-    key: Key,
-    *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
-    get: Arg | Iterable[Arg] | None = None,
-    desc: bool = False,
-    alpha: bool = False,
-    store: Key | None = None,
-) -> Command[Any]:
-    """SORT: read the items of a list, set or sorted set in order, or keep them under another key.
-
-    Args:
-        key: The key to read.
-        by: A pattern: sort by the keys that it makes, `*` standing for the item; one without `*` does not sort.
-        offset: How many items to leave out; needs `num`.
-        num: How many items to take.
-        get: A pattern, or several: give the values of the keys that they make; "#" is the item itself.
-        desc: From high to low.
-        alpha: Sort as text, not as numbers.
-        store: Keep the outcome as a list under this key.
-
-    Returns:
-        The items; with `get` one value for each pattern and item, None where there is no such key; with `store`
-        their number.
-
-    Raises:
-        UsageError: `offset` without `num`, or the reverse.
-
-    Since: 1.0.0. Cost: O(n + m log m), n items of which m are given. Source: redis.io/commands/sort
-    """
-    words = _sorting([b"SORT", key], by, offset, num, get, desc, alpha)
-    if store is not None:
-        words += (b"STORE", store)
-    return Command(_SORT, tuple(words))
-
-
-@overload
-def sort_ro(
-    key: Key,
-    *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
-    get: None = None,
-    desc: bool = False,
-    alpha: bool = False,
-) -> Command[list[Text]]: ...
-@overload
-def sort_ro(
-    key: Key,
-    *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
-    get: Arg | Iterable[Arg],
-    desc: bool = False,
-    alpha: bool = False,
-) -> Command[list[Text | None]]: ...
-def sort_ro(
-    key: Key,
-    *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
-    get: Arg | Iterable[Arg] | None = None,
-    desc: bool = False,
-    alpha: bool = False,
-) -> Command[Any]:
-    """SORT_RO: read the items of a list, set or sorted set in order; a replica may answer it.
-
-    Args:
-        key: The key to read.
-        by: A pattern: sort by the keys that it makes, `*` standing for the item; one without `*` does not sort.
-        offset: How many items to leave out; needs `num`.
-        num: How many items to take.
-        get: A pattern, or several: give the values of the keys that they make; "#" is the item itself.
-        desc: From high to low.
-        alpha: Sort as text, not as numbers.
-
-    Returns:
-        The items; with `get` one value for each pattern and item, None where there is no such key.
-
-    Raises:
-        UsageError: `offset` without `num`, or the reverse.
-
-    Since: 7.0.0. Cost: O(n + m log m), n items of which m are given. Source: redis.io/commands/sort_ro
-    """
-    return Command(_SORT_RO, tuple(_sorting([b"SORT_RO", key], by, offset, num, get, desc, alpha)))
-
-
 def touch(*keys: Key) -> Command[int]:
     """TOUCH: let keys count as just used.
 
@@ -721,20 +381,6 @@ def touch(*keys: Key) -> Command[int]:
     Since: 3.2.1. Cost: O(keys). Source: redis.io/commands/touch
     """
     return Command(_TOUCH, (b"TOUCH", *keys))
-
-
-def ttl(key: Key) -> Command[int]:
-    """TTL: read a key's time to live.
-
-    Args:
-        key: The key.
-
-    Returns:
-        Seconds, rounded by the server; -1 (no time to live) or -2 (no such key).
-
-    Since: 1.0.0. Cost: O(1). Source: redis.io/commands/ttl
-    """
-    return Command(_TTL, (b"TTL", key))
 
 
 def type(key: Key) -> Command[str]:

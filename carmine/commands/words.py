@@ -19,6 +19,7 @@ __all__ = [
     "InstantMs",
     "Milliseconds",
     "condition",
+    "counted_fields",
     "expiry",
     "flattened",
     "instant",
@@ -64,6 +65,13 @@ def condition(command: str, nx: bool, xx: bool, gt: bool, lt: bool) -> tuple[Arg
         return ()
     only_one(command, nx=nx, xx=xx, gt=gt, lt=lt)
     return (b"NX" if nx else b"XX" if xx else b"GT" if gt else b"LT",)
+
+
+def counted_fields(command: str, fields: tuple[Arg, ...]) -> tuple[Arg, ...]:
+    """Return the words FIELDS count field...; at least one field."""
+    if not fields:
+        raise UsageError(f"{command} needs at least one field")
+    return (b"FIELDS", len(fields), *fields)
 
 
 def flattened(command: str, mapping: Items[Any, Arg]) -> list[Arg]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from carmine.commands.server import SlowCommand
-from carmine.commands.strings import LcsMatch, LcsMatches
+from carmine.commands.string_parts import LcsMatch, LcsMatches
 from carmine.errors import AuthError, ServerError, UsageError, WrongTypeError
 from carmine.types import ScanPage
 from tests.integration.reply_cases import LAST, Both, Fails, Such, call, case, since, steps

@@ -7,26 +7,12 @@ facade, so that commands and decoders are proved without a client; a client's ow
 from __future__ import annotations
 
 import contextlib
+import importlib
 import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carmine.commands import (
-    connection,
-    hashes,
-    keys,
-    lists,
-    pubsub,
-    scripting,
-    server,
-    sets,
-    sorted_set_algebra,
-    sorted_set_ranges,
-    sorted_sets,
-    strings,
-    transactions,
-)
 from carmine.commands._sync import Commands
 from carmine.errors import ServerError
 from carmine.protocol import NEED_DATA, Parser, encode
@@ -36,6 +22,7 @@ from tests.integration.reply_cases import LAST, Such, as_bytes, fits, run_case
 from tests.lab.matrix import current_leg
 from tests.lab.servers import wait_until
 from tests.unit.command_tables import public_functions, typed
+from tools.gen_facades import GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,10 +31,7 @@ if TYPE_CHECKING:
     from tests.integration.reply_cases import Call, Case
     from tests.lab.servers import RedisServer
 
-MODULES = (
-    *(keys, strings, hashes, lists, sets, sorted_sets, sorted_set_ranges, sorted_set_algebra),
-    *(pubsub, scripting, transactions, connection, server),
-)
+MODULES = [importlib.import_module(f"carmine.commands.{group}") for group in GROUPS]
 FUNCTIONS: dict[str, Callable[..., Command[Any]]] = {
     name: getattr(module, name) for module in MODULES for name in public_functions(module)
 }

@@ -11,7 +11,7 @@ from typing import Any, assert_type
 from carmine.commands._pipeline import PipelineCommands
 from carmine.commands.command import Reply
 from carmine.commands.server import SlowCommand
-from carmine.commands.strings import LcsMatches
+from carmine.commands.string_parts import LcsMatches
 from carmine.types import Popped, Ranking, ScanPage, ScoredMember
 
 

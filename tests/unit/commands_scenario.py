@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from carmine.commands.server import SlowCommand
-from carmine.commands.strings import LcsMatch, LcsMatches
+from carmine.commands.string_parts import LcsMatch, LcsMatches
 from carmine.types import ScanPage
 
 if TYPE_CHECKING:

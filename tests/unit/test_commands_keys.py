@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carmine.commands import keys
+from carmine.commands import key_times, keys, sorting
 from carmine.errors import UsageError
 from tests.unit.command_tables import check_goes_out, named, public_functions
 
@@ -26,17 +27,17 @@ GOES_OUT: list[tuple[Any, ...]] = [
     (keys.delete("a", b"b"), (b"DEL", "a", b"b"), ["a", b"b"]),
     (keys.dump("k"), (b"DUMP", "k"), ["k"]),
     (keys.exists("a", "b"), (b"EXISTS", "a", "b"), ["a", "b"]),
-    (keys.expire("k", 5), (b"EXPIRE", "k", 5), ["k"]),
-    (keys.expire("k", -1), (b"EXPIRE", "k", -1), ["k"]),
-    (keys.expire("k", 0.5, nx=True), (b"PEXPIRE", "k", 500, b"NX"), ["k"]),
-    (keys.expire("k", 1.1, xx=True), (b"PEXPIRE", "k", 1100, b"XX"), ["k"]),
-    (keys.expire("k", 0.0001), (b"PEXPIRE", "k", 1), ["k"]),
-    (keys.expire("k", 2.0, gt=True), (b"EXPIRE", "k", 2, b"GT"), ["k"]),
-    (keys.expire("k", timedelta(days=1), lt=True), (b"EXPIRE", "k", 86400, b"LT"), ["k"]),
-    (keys.expireat("k", 4102444800), (b"EXPIREAT", "k", 4102444800), ["k"]),
-    (keys.expireat("k", LATER, nx=True), (b"EXPIREAT", "k", 4102444800, b"NX"), ["k"]),
-    (keys.expireat("k", 4102444800.25), (b"PEXPIREAT", "k", 4102444800250), ["k"]),
-    (keys.expiretime("k"), (b"EXPIRETIME", "k"), ["k"]),
+    (key_times.expire("k", 5), (b"EXPIRE", "k", 5), ["k"]),
+    (key_times.expire("k", -1), (b"EXPIRE", "k", -1), ["k"]),
+    (key_times.expire("k", 0.5, nx=True), (b"PEXPIRE", "k", 500, b"NX"), ["k"]),
+    (key_times.expire("k", 1.1, xx=True), (b"PEXPIRE", "k", 1100, b"XX"), ["k"]),
+    (key_times.expire("k", 0.0001), (b"PEXPIRE", "k", 1), ["k"]),
+    (key_times.expire("k", 2.0, gt=True), (b"EXPIRE", "k", 2, b"GT"), ["k"]),
+    (key_times.expire("k", timedelta(days=1), lt=True), (b"EXPIRE", "k", 86400, b"LT"), ["k"]),
+    (key_times.expireat("k", 4102444800), (b"EXPIREAT", "k", 4102444800), ["k"]),
+    (key_times.expireat("k", LATER, nx=True), (b"EXPIREAT", "k", 4102444800, b"NX"), ["k"]),
+    (key_times.expireat("k", 4102444800.25), (b"PEXPIREAT", "k", 4102444800250), ["k"]),
+    (key_times.expiretime("k"), (b"EXPIRETIME", "k"), ["k"]),
     (keys.keys(), (b"KEYS", "*"), []),
     (keys.keys("a*"), (b"KEYS", "a*"), []),
     (keys.migrate("h", 6380, "k"), (b"MIGRATE", "h", 6380, "k", 0, 1000), ["k"]),
@@ -56,13 +57,13 @@ GOES_OUT: list[tuple[Any, ...]] = [
     (keys.object_help(), (b"OBJECT", b"HELP"), []),
     (keys.object_idletime("k"), (b"OBJECT", b"IDLETIME", "k"), ["k"]),
     (keys.object_refcount("k"), (b"OBJECT", b"REFCOUNT", "k"), ["k"]),
-    (keys.persist("k"), (b"PERSIST", "k"), ["k"]),
-    (keys.pexpire("k", 5), (b"PEXPIRE", "k", 5), ["k"]),
-    (keys.pexpire("k", timedelta(microseconds=1500), nx=True), (b"PEXPIRE", "k", 2, b"NX"), ["k"]),
-    (keys.pexpireat("k", 4102444800000), (b"PEXPIREAT", "k", 4102444800000), ["k"]),
-    (keys.pexpireat("k", LATER, gt=True), (b"PEXPIREAT", "k", 4102444800000, b"GT"), ["k"]),
-    (keys.pexpiretime("k"), (b"PEXPIRETIME", "k"), ["k"]),
-    (keys.pttl("k"), (b"PTTL", "k"), ["k"]),
+    (key_times.persist("k"), (b"PERSIST", "k"), ["k"]),
+    (key_times.pexpire("k", 5), (b"PEXPIRE", "k", 5), ["k"]),
+    (key_times.pexpire("k", timedelta(microseconds=1500), nx=True), (b"PEXPIRE", "k", 2, b"NX"), ["k"]),
+    (key_times.pexpireat("k", 4102444800000), (b"PEXPIREAT", "k", 4102444800000), ["k"]),
+    (key_times.pexpireat("k", LATER, gt=True), (b"PEXPIREAT", "k", 4102444800000, b"GT"), ["k"]),
+    (key_times.pexpiretime("k"), (b"PEXPIRETIME", "k"), ["k"]),
+    (key_times.pttl("k"), (b"PTTL", "k"), ["k"]),
     (keys.randomkey(), (b"RANDOMKEY",), []),
     (keys.rename("a", "b"), (b"RENAME", "a", "b"), ["a", "b"]),
     (keys.renamenx("a", "b"), (b"RENAMENX", "a", "b"), ["a", "b"]),
@@ -79,17 +80,17 @@ GOES_OUT: list[tuple[Any, ...]] = [
     ),
     (keys.scan(), (b"SCAN", 0), []),
     (keys.scan(7, "a*", 5, "hash"), (b"SCAN", 7, b"MATCH", "a*", b"COUNT", 5, b"TYPE", "hash"), []),
-    (keys.sort("k"), (b"SORT", "k"), ["k"]),
+    (sorting.sort("k"), (b"SORT", "k"), ["k"]),
     (
-        keys.sort("k", by="w_*", offset=1, num=2, get=["#", "d_*"], desc=True, alpha=True, store="d"),
+        sorting.sort("k", by="w_*", offset=1, num=2, get=["#", "d_*"], desc=True, alpha=True, store="d"),
         (b"SORT", "k", b"BY", "w_*", b"LIMIT", 1, 2, b"GET", "#", b"GET", "d_*", b"DESC", b"ALPHA", b"STORE", "d"),
         ["k", "d"],
     ),
-    (keys.sort("k", get="d_*"), (b"SORT", "k", b"GET", "d_*"), ["k"]),
-    (keys.sort_ro("k"), (b"SORT_RO", "k"), ["k"]),
-    (keys.sort_ro("k", by="nosort", desc=True), (b"SORT_RO", "k", b"BY", "nosort", b"DESC"), ["k"]),
+    (sorting.sort("k", get="d_*"), (b"SORT", "k", b"GET", "d_*"), ["k"]),
+    (sorting.sort_ro("k"), (b"SORT_RO", "k"), ["k"]),
+    (sorting.sort_ro("k", by="nosort", desc=True), (b"SORT_RO", "k", b"BY", "nosort", b"DESC"), ["k"]),
     (keys.touch("a", "b"), (b"TOUCH", "a", "b"), ["a", "b"]),
-    (keys.ttl("k"), (b"TTL", "k"), ["k"]),
+    (key_times.ttl("k"), (b"TTL", "k"), ["k"]),
     (keys.type("k"), (b"TYPE", "k"), ["k"]),
     (keys.unlink("a", "b"), (b"UNLINK", "a", "b"), ["a", "b"]),
     (keys.wait(1, 0), (b"WAIT", 1, 0), [], math.inf),
@@ -98,8 +99,8 @@ GOES_OUT: list[tuple[Any, ...]] = [
     (keys.waitaof(1, 2, timedelta(seconds=2)), (b"WAITAOF", 1, 2, 2000), [], 2.0),
 ]
 
-wrong: Any = keys
-"""The same module, without the types that would keep a checked caller from these mistakes."""
+wrong: Any = SimpleNamespace(**(vars(key_times) | vars(keys) | vars(sorting)))
+"""The same functions, without the types that would keep a checked caller from these mistakes."""
 
 
 @pytest.mark.parametrize("row", GOES_OUT, ids=lambda row: repr(row[1]))
@@ -111,7 +112,7 @@ def test_every_function_has_a_case() -> None:
     told = {
         "delete" if name == "del" else name.replace("-", "_") for name in named(command for command, *_ in GOES_OUT)
     }
-    assert told == public_functions(keys)
+    assert told == public_functions(key_times, keys, sorting)
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carmine.commands import strings
+from carmine.commands import string_parts, strings
 from carmine.errors import UsageError
 from tests.unit.command_tables import check_goes_out, named, public_functions
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 GOES_OUT: list[tuple[Any, ...]] = [
-    (strings.append("k", "v"), (b"APPEND", "k", "v"), ["k"]),
+    (string_parts.append("k", "v"), (b"APPEND", "k", "v"), ["k"]),
     (strings.decr("k"), (b"DECR", "k"), ["k"]),
     (strings.decr("k", 2), (b"DECRBY", "k", 2), ["k"]),
     (strings.decrby("k", 2), (b"DECRBY", "k", 2), ["k"]),
@@ -35,16 +36,16 @@ GOES_OUT: list[tuple[Any, ...]] = [
     (strings.getex("k", exat=LATER), (b"GETEX", "k", b"EXAT", 4102444800), ["k"]),
     (strings.getex("k", pxat=LATER), (b"GETEX", "k", b"PXAT", 4102444800000), ["k"]),
     (strings.getex("k", persist=True), (b"GETEX", "k", b"PERSIST"), ["k"]),
-    (strings.getrange("k", 0, -1), (b"GETRANGE", "k", 0, -1), ["k"]),
+    (string_parts.getrange("k", 0, -1), (b"GETRANGE", "k", 0, -1), ["k"]),
     (strings.getset("k", 1), (b"GETSET", "k", 1), ["k"]),
     (strings.incr("k"), (b"INCR", "k"), ["k"]),
     (strings.incr("k", -1), (b"INCRBY", "k", -1), ["k"]),
     (strings.incrby("k", 7), (b"INCRBY", "k", 7), ["k"]),
     (strings.incrbyfloat("k", 0.5), (b"INCRBYFLOAT", "k", 0.5), ["k"]),
-    (strings.lcs("a", "b"), (b"LCS", "a", "b"), ["a", "b"]),
-    (strings.lcs("a", "b", len=True), (b"LCS", "a", "b", b"LEN"), ["a", "b"]),
+    (string_parts.lcs("a", "b"), (b"LCS", "a", "b"), ["a", "b"]),
+    (string_parts.lcs("a", "b", len=True), (b"LCS", "a", "b", b"LEN"), ["a", "b"]),
     (
-        strings.lcs("a", "b", idx=True, minmatchlen=4, withmatchlen=True),
+        string_parts.lcs("a", "b", idx=True, minmatchlen=4, withmatchlen=True),
         (b"LCS", "a", "b", b"IDX", b"MINMATCHLEN", 4, b"WITHMATCHLEN"),
         ["a", "b"],
     ),
@@ -78,13 +79,13 @@ GOES_OUT: list[tuple[Any, ...]] = [
     (strings.setex("k", 5, "v"), (b"SETEX", "k", 5, "v"), ["k"]),
     (strings.setex("k", 0.25, "v"), (b"PSETEX", "k", 250, "v"), ["k"]),
     (strings.setnx("k", "v"), (b"SETNX", "k", "v"), ["k"]),
-    (strings.setrange("k", 5, "v"), (b"SETRANGE", "k", 5, "v"), ["k"]),
-    (strings.strlen("k"), (b"STRLEN", "k"), ["k"]),
-    (strings.substr("k", 0, -1), (b"SUBSTR", "k", 0, -1), ["k"]),
+    (string_parts.setrange("k", 5, "v"), (b"SETRANGE", "k", 5, "v"), ["k"]),
+    (string_parts.strlen("k"), (b"STRLEN", "k"), ["k"]),
+    (string_parts.substr("k", 0, -1), (b"SUBSTR", "k", 0, -1), ["k"]),
 ]
 
-wrong: Any = strings
-"""The same module, without the types that would keep a checked caller from these mistakes."""
+wrong: Any = SimpleNamespace(**(vars(string_parts) | vars(strings)))
+"""The same functions, without the types that would keep a checked caller from these mistakes."""
 
 
 @pytest.mark.parametrize("row", GOES_OUT, ids=lambda row: repr(row[1]))
@@ -94,7 +95,7 @@ def test_goes_out(row: tuple[Any, ...]) -> None:
 
 def test_every_function_has_a_case() -> None:
     told = {name.replace("-", "_") for name in named(command for command, *_ in GOES_OUT)}
-    assert told == public_functions(strings)
+    assert told == public_functions(string_parts, strings)
 
 
 @pytest.mark.parametrize(

@@ -305,7 +305,7 @@ def test_what_the_generator_cannot_read_is_refused_with_file_and_line(
 
 def test_a_name_in_two_groups_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gen_facades, "GROUPS", ("strings", "strings"))
-    with pytest.raises(gen_facades.FacadeError, match="append is defined twice"):
+    with pytest.raises(gen_facades.FacadeError, match="is defined twice"):
         gen_facades.Facades()
 
 
