@@ -1,4 +1,4 @@
-"""Commands of the group "generic": keys of any kind, their time to live, and the walk through all of them."""
+"""Commands of the group "generic": keys of any kind, and the walk through all of them."""
 
 from __future__ import annotations
 
