@@ -723,8 +723,10 @@ cdef class Parser:
 
     cdef int refuse(self) except -1:
         """Raise the error that ended the stream."""
+        cdef long long offset = self.base + self.start
         if self.failure is None:
-            self.poison("an earlier call was interrupted inside a reply", self.base + self.start, b"")
+            self.clear()  # first: it may have been interrupted by a lack of memory
+            self.poison("an earlier call was interrupted inside a reply", offset, b"")
         raise self.failure.with_traceback(None)
 
     cdef int push_value(self, object value) except -1:

@@ -69,6 +69,8 @@ def word_bytes(word: object) -> bytes:
         return word
     if isinstance(word, (int, float)):
         return number_bytes(word)
+    if type(word) is bytearray:
+        return bytes(word)  # in one step, where an export could stand in the way of another thread
     if isinstance(word, (bytes, bytearray, memoryview)):
         try:
             view = memoryview(word)

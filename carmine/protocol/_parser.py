@@ -193,7 +193,7 @@ class Parser:
             ProtocolError: The stream had ended.
         """
         self._check_free()
-        self._take_over(data if type(data) is bytes else memoryview(data).tobytes())
+        self._take_over(data if type(data) is bytes else memoryview(data).cast("B").tobytes())
 
     def get_buffer(self, hint: int) -> memoryview:
         """Return memory to receive into; `received` says how much of it was used."""
@@ -597,11 +597,11 @@ class Parser:
         excerpt = self._data[position : position + quoted]
         if position < len(self._data):  # a line's or body's first bytes may be all of it that was looked at
             excerpt += bytes(self._pending[: quoted - len(excerpt)])
-        failure = self._failure = ProtocolError(reason, offset=self._base + position, excerpt=excerpt)
         self._data, self._pending, self._position = b"", bytearray(), 0
         self._stack.clear()
         self._body = self._bad = self._missing = None
-        raise failure
+        self._failure = ProtocolError(reason, offset=self._base + position, excerpt=excerpt)
+        raise self._failure
 
     def _refuse(self) -> NoReturn:
         """Raise the error that ended the stream."""

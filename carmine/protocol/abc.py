@@ -1,18 +1,100 @@
-"""The contracts that the twins fulfil, as types.
+"""The contracts that the twins fulfil, as types; docs/protocol.md says what the codec's words mean.
 
 Nothing here runs: what a parser, an encoder or a wire promises is written once, and both twins are checked against it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from carmine.types import Arg
+    from carmine.protocol.limits import Limits
+    from carmine.types import Arg, Key
 
-__all__ = ["WireIO"]
+__all__ = ["Encode", "EncodeMany", "KeySlot", "Parser", "WireIO"]
+
+
+@runtime_checkable
+class Parser(Protocol):
+    """A stream of replies, taken in as bytes and given out as values."""
+
+    decode: bool
+    """Whether the strings of a reply become text. May be set before each reply."""
+    push_decode: bool
+    """The same for pushes; it belongs to the connection."""
+    each: bool
+    """Whether the elements of the outermost array are replies of their own, as after EXEC."""
+    attributes: bool
+    """Whether a value that has attributes comes as Attributed; False drops them."""
+
+    @property
+    def protocol(self) -> int:
+        """The RESP version of the stream, 2 or 3."""
+        ...
+
+    @protocol.setter
+    def protocol(self, version: int) -> None: ...
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds on what is accepted."""
+        ...
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the stream stands between two replies, with no byte left over."""
+        ...
+
+    @property
+    def is_in_push(self) -> bool:
+        """Whether what has come of the next reply is the beginning of a push."""
+        ...
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take over bytes of the stream; what comes after a ProtocolError is ignored."""
+        ...
+
+    def get_buffer(self, hint: int) -> memoryview:
+        """Return memory to receive into; `received` says how much of it was used."""
+        ...
+
+    def received(self, count: int) -> None:
+        """Take over the first `count` bytes of the memory that `get_buffer` gave."""
+        ...
+
+    def feed_eof(self) -> None:
+        """Say that the stream has ended; replies that were not read before are lost."""
+        ...
+
+    def next_reply(self) -> Any:
+        """Return the next reply or push, or NEED_DATA."""
+        ...
+
+
+class Encode(Protocol):
+    """The shape of `encode`."""
+
+    def __call__(self, *words: Arg) -> bytes:
+        """Return one command as an array of bulk strings."""
+        ...
+
+
+class EncodeMany(Protocol):
+    """The shape of `encode_many`."""
+
+    def __call__(self, commands: Iterable[Sequence[Arg]]) -> bytes:
+        """Return several commands, each a sequence of words, as one run of bytes; refused whole if one is bad."""
+        ...
+
+
+class KeySlot(Protocol):
+    """The shape of `key_slot`."""
+
+    def __call__(self, key: Key) -> int:
+        """Return the slot of a key, 0 to 16383."""
+        ...
 
 
 class WireIO(Protocol):

@@ -6,11 +6,13 @@ Both twins call these functions on their slow path, so the rule exists once.
 
 from __future__ import annotations
 
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
 from carmine.protocol.limits import NUMBER_KEYS
 
 __all__ = ["NEED_DATA", "Attributed", "Members", "NeedData", "Pairs", "Push", "Verbatim", "map_of", "set_of"]
+
+T = TypeVar("T")
 
 
 @final
@@ -31,19 +33,29 @@ class NeedData:
 NEED_DATA: Final = NeedData()
 
 
-class Push(list[Any]):
+class _List(list[T]):
+    """A list that shows what it stands for."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Show the class around the elements."""
+        return f"{type(self).__name__}({super().__repr__()})"
+
+
+class Push(_List[Any]):
     """An out-of-band message of RESP3: never the reply of a command."""
 
     __slots__ = ()
 
 
-class Pairs(list[tuple[Any, Any]]):
+class Pairs(_List[tuple[Any, Any]]):
     """A map whose keys Python's dict cannot hold: `[(key, value)]`, in wire order."""
 
     __slots__ = ()
 
 
-class Members(list[Any]):
+class Members(_List[Any]):
     """A set whose members Python's set cannot hold, in wire order."""
 
     __slots__ = ()

@@ -1,18 +1,26 @@
-"""The adapter through which check_vectors.py drives one twin: CARMINE_IMPL of its process picks it."""
+"""The adapters through which check_vectors.py drives the twins.
+
+As a script's adapter (`feed_all`) it drives the twin that CARMINE_IMPL of its process picks; `Adapter` takes any.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carmine.errors import ProtocolError, ServerError
 from carmine.protocol import NEED_DATA, Attributed, Members, Pairs, Parser, Push, Verbatim
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CAPS = {"simple": False, "verbatim": True, "bignum": False, "attr": True, "set": True, "map_order": True}
+
+Outcome = dict[str, Any]
 
 
 def tag(value: Any) -> dict[str, Any]:
-    """Return the vectors' notation of a value, without recursion on depth."""
+    """Return the vectors' notation of a value."""
     if isinstance(value, Attributed):
         return {"t": "attr", "attrs": pairs(value.attributes), "v": tag(value.value)}
     if isinstance(value, Verbatim):
@@ -25,7 +33,7 @@ def tag(value: Any) -> dict[str, Any]:
     if isinstance(value, bool):
         return {"t": "bool", "v": value}
     if isinstance(value, int):
-        return {"t": "int", "v": _decimal(value)}
+        return {"t": "int", "v": decimal(value)}
     if isinstance(value, float):
         return {"t": "double", "v": "nan" if math.isnan(value) else repr(value)}
     if isinstance(value, bytes):
@@ -46,7 +54,8 @@ def pairs(value: dict[Any, Any] | Pairs) -> list[list[dict[str, Any]]]:
     return [[tag(key), tag(item)] for key, item in items]
 
 
-def _decimal(value: int) -> str:
+def decimal(value: int) -> str:
+    """Return the digits of an int that str() may refuse."""
     sign, rest, parts = "-" if value < 0 else "", abs(value), []
     while rest >= 10**4000:
         rest, low = divmod(rest, 10**4000)
@@ -61,20 +70,31 @@ def outcome(value: Any) -> str:
     return "push" if isinstance(value, Push) else "error_reply" if isinstance(value, ServerError) else "value"
 
 
-def feed_all(data: bytes | list[bytes], protocol: int) -> list[dict[str, Any]]:
-    """Decode everything, as check_vectors.py asks."""
-    parser = Parser(protocol, attributes=True)
-    out: list[dict[str, Any]] = []
-    for chunk in [data] if isinstance(data, bytes) else data:
-        parser.feed(chunk)
+class Adapter:
+    """One twin as check_vectors.py wants it."""
+
+    CAPS = CAPS
+
+    def __init__(self, parser: Callable[..., Any]) -> None:
+        self.parser = parser
+
+    def feed_all(self, data: bytes | list[bytes], protocol: int) -> list[Outcome]:
+        """Decode everything."""
+        parser = self.parser(protocol, attributes=True)
+        out: list[Outcome] = []
+        for chunk in [data] if isinstance(data, bytes) else data:
+            parser.feed(chunk)
+            try:
+                while (value := parser.next_reply()) is not NEED_DATA:
+                    out.append({"outcome": outcome(value), "value": tag(value)})
+            except ProtocolError:
+                pass  # the later chunks show that it stays dead
         try:
-            while (value := parser.next_reply()) is not NEED_DATA:
-                out.append({"outcome": outcome(value), "value": tag(value)})
-        except ProtocolError:
-            break
-    try:
-        parser.feed_eof()
-    except ProtocolError as error:
-        kind = "incomplete" if error.reason == "the stream ended inside a reply" else "protocol_error"
-        out.append({"outcome": kind})
-    return out
+            parser.feed_eof()
+        except ProtocolError as error:
+            kind = "incomplete" if error.reason == "the stream ended inside a reply" else "protocol_error"
+            out.append({"outcome": kind})
+        return out
+
+
+feed_all = Adapter(Parser).feed_all
