@@ -104,9 +104,9 @@ def finish(spec: Spec, reply: Any, address: Address) -> Any:
 
 
 def located(error: CarmineError, spec: Spec, address: Address) -> CarmineError:
-    """Return an error reply with its command and address."""
+    """Return an error reply with its command and address; a handshake's error keeps the command it answered."""
     if isinstance(error, ServerError):
-        error.command = spec.name
+        error.command = error.command or spec.name
         error.address = str(address)
     return error
 

@@ -45,6 +45,8 @@ class Engine(Attempts):
         self._idle = []
         self._execute = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
         self._execute_slowly = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
+        self._execute_queue = self._refuse_closed  # type: ignore[method-assign]  # for good
+        self._borrow = self._refuse_closed  # type: ignore[method-assign]  # for good
         if self._owns_pool:
             self._pool.close()
 
