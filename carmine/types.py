@@ -66,6 +66,7 @@ class Items(Protocol[K_co, V_co]):
 
     def items(self) -> Iterable[tuple[K_co, V_co]]:
         """Give the pairs."""
+        ...
 
 
 class ScoredMember(NamedTuple, Generic[T]):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from carmine.errors import UsageError
 
@@ -63,9 +63,9 @@ def some_args(command: str, args: Arg | Iterable[Arg]) -> tuple[Arg, ...]:
         UsageError: They cannot be gone through.
     """
     if isinstance(args, _ONE):
-        return (args,)
+        return (cast("Arg", args),)
     try:
-        return tuple(args)  # type: ignore[arg-type]  # a bare number is refused below
+        return tuple(cast("Iterable[Arg]", args))
     except TypeError:
         raise UsageError(
             f"{command} takes several of these as a list or a tuple, not as {type(args).__name__}"
