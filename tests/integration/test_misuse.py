@@ -40,8 +40,8 @@ KINDS = "redis, rediss, valkey, valkeys and unix"
 
 
 @pytest.fixture
-def client(url: str, protocol: int) -> Iterator[carmine.Client[str]]:
-    with carmine.Client(url, protocol=protocol) as made:  # type: ignore[arg-type]  # 2 or 3
+def client(url: str, protocol: Any) -> Iterator[carmine.Client[str]]:
+    with carmine.Client(url, protocol=protocol) as made:
         yield made
 
 
@@ -92,7 +92,7 @@ def test_a_misspelt_option() -> None:
 
 @pytest.mark.parametrize("userinfo", [":wrong@", "nobody:wrong@", ""])
 def test_a_wrong_password(make_server: Callable[..., RedisServer], protocol: Any, userinfo: str) -> None:
-    server = make_server(password="right")  # noqa: S106 - a test server on loopback
+    server = make_server(password="right")
     url = f"redis://{userinfo}127.0.0.1:{server.port}/0"
     with carmine.connect(url, protocol=protocol) as client, pytest.raises(AuthError) as caught:
         client.ping()
@@ -109,9 +109,11 @@ def test_a_wrong_password(make_server: Callable[..., RedisServer], protocol: Any
 
 def test_a_wrong_port() -> None:
     port = free_port()
-    with carmine.connect(f"redis://127.0.0.1:{port}", retry=carmine.Retry(1)) as client:
-        with pytest.raises(ConnectFailed) as caught:
-            client.get("k")
+    with (
+        carmine.connect(f"redis://127.0.0.1:{port}", retry=carmine.Retry(1)) as client,
+        pytest.raises(ConnectFailed) as caught,
+    ):
+        client.get("k")
     assert str(caught.value) == (
         f"no connection: Connection refused; is the server running, and is this its port? [127.0.0.1:{port}] (not sent)"
     )
@@ -130,9 +132,11 @@ def test_a_wrong_host(monkeypatch: pytest.MonkeyPatch) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with carmine.connect("redis://nowhere.example", retry=carmine.Retry(1)) as client:
-        with pytest.raises(ConnectFailed) as caught:
-            client.get("k")
+    with (
+        carmine.connect("redis://nowhere.example", retry=carmine.Retry(1)) as client,
+        pytest.raises(ConnectFailed) as caught,
+    ):
+        client.get("k")
     assert str(caught.value) == (
         "the host name could not be looked up: Name or service not known [nowhere.example:6379] (not sent)"
     )
@@ -151,10 +155,12 @@ def test_tls_to_a_plain_port(server: RedisServer) -> None:
 
 
 def test_tls_to_a_server_that_answers_in_plain_text() -> None:
-    with Scripted(lambda number, block: b"-ERR Protocol error\r\n") as server:
-        with carmine.connect(f"rediss://127.0.0.1:{server.port}", retry=carmine.Retry(1)) as client:
-            with pytest.raises(ConnectFailed) as caught:
-                client.ping()
+    with (
+        Scripted(lambda number, block: b"-ERR Protocol error\r\n") as server,
+        carmine.connect(f"rediss://127.0.0.1:{server.port}", retry=carmine.Retry(1)) as client,
+        pytest.raises(ConnectFailed) as caught,
+    ):
+        client.ping()
     assert str(caught.value) == (
         f"the server does not speak TLS on this port: use redis:// or its TLS port [127.0.0.1:{server.port}] (not sent)"
     )
@@ -163,11 +169,12 @@ def test_tls_to_a_server_that_answers_in_plain_text() -> None:
 @pytest.mark.tls
 def test_a_plain_client_on_a_tls_port(certs: Certificates, protocol: Any) -> None:
     context = certs.server_context(certs.good)
-    with Scripted(lambda number, block: b"", tls=context) as server:
-        url = f"redis://127.0.0.1:{server.port}"
-        with carmine.connect(url, protocol=protocol, retry=carmine.Retry(1)) as client:
-            with pytest.raises((ConnectionLost, ProtocolError)) as caught:
-                client.ping()
+    with (
+        Scripted(lambda number, block: b"", tls=context) as server,
+        carmine.connect(f"redis://127.0.0.1:{server.port}", protocol=protocol, retry=carmine.Retry(1)) as client,
+        pytest.raises((ConnectionLost, ProtocolError)) as caught,
+    ):
+        client.ping()
     assert "use rediss://" in str(caught.value)
     assert f"127.0.0.1:{server.port}" in str(caught.value)
     assert isinstance(server.errors[0], ssl.SSLError)
@@ -184,11 +191,12 @@ def test_a_plain_client_on_a_tls_port(certs: Certificates, protocol: Any) -> Non
     ],
 )
 def test_a_server_that_is_no_redis(greeting: bytes, sentence: str, protocol: Any) -> None:
-    with Scripted(lambda number, block: b"", greeting=greeting) as server:
-        url = f"redis://127.0.0.1:{server.port}"
-        with carmine.connect(url, protocol=protocol, retry=carmine.Retry(1)) as client:
-            with pytest.raises(ProtocolError) as caught:
-                client.ping()
+    with (
+        Scripted(lambda number, block: b"", greeting=greeting) as server,
+        carmine.connect(f"redis://127.0.0.1:{server.port}", protocol=protocol, retry=carmine.Retry(1)) as client,
+        pytest.raises(ProtocolError) as caught,
+    ):
+        client.ping()
     message = str(caught.value)
     assert message.startswith(sentence)
     assert f"from 127.0.0.1:{server.port}" in message
@@ -225,9 +233,14 @@ def test_a_value_that_cannot_be_sent(client: carmine.Client[str], value: Any, se
         with pytest.raises(UsageError) as caught:
             refused()
         assert str(caught.value) == sentence
-    with pytest.raises(UsageError) as caught, client.pipeline() as pipe:
-        pipe.set("before", "x")
-        pipe.set("k", value)
+
+    def in_a_pipeline() -> None:
+        with client.pipeline() as pipe:
+            pipe.set("before", "x")
+            pipe.set("k", value)
+
+    with pytest.raises(UsageError) as caught:
+        in_a_pipeline()
     assert str(caught.value) == sentence
     assert client.dbsize() == 0, "nothing of a pipeline with a bad word may be sent"
 
@@ -354,14 +367,14 @@ def test_a_value_that_is_not_utf8(client: carmine.Client[str]) -> None:
 
 def test_blocks_used_outside_and_twice(client: carmine.Client[str]) -> None:
     connection = client.connection()
-    with pytest.raises(UsageError, match="^a pinned connection lives in its block: "):
+    with pytest.raises(UsageError, match=r"^a pinned connection lives in its block: "):
         connection.ping()
-    with connection, pytest.raises(UsageError, match="^this pinned connection is in use already; "):
+    with connection, pytest.raises(UsageError, match=r"^this pinned connection is in use already; "):
         connection.__enter__()
-    with pytest.raises(UsageError, match="^a pinned connection lives in its block: "):
+    with pytest.raises(UsageError, match=r"^a pinned connection lives in its block: "):
         connection.ping()
     pipe = client.pipeline()
-    with pipe, pytest.raises(UsageError, match="^this pipeline is in use already; "):
+    with pipe, pytest.raises(UsageError, match=r"^this pipeline is in use already; "):
         pipe.__enter__()
     with client.pipeline() as pipe:
         reply = pipe.ping()
@@ -371,6 +384,6 @@ def test_blocks_used_outside_and_twice(client: carmine.Client[str]) -> None:
     assert reply.value is True
     with client.transaction("k") as tx:
         pass
-    with pytest.raises(UsageError, match="^a transaction lives in its block: "):
+    with pytest.raises(UsageError, match=r"^a transaction lives in its block: "):
         tx.now.get("k")
     assert client.pool.stats().in_use == 0
