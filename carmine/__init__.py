@@ -63,10 +63,11 @@ from carmine.errors import (
 )
 from carmine.retry import Retry
 from carmine.transport.address import Address
+from carmine.transport.bookkeeping import PoolStats
 from carmine.transport.credentials import Credentials, InsecureConnectionWarning, Secret
 from carmine.transport.hooks import Hooks
 from carmine.transport.options import OptionArgs, Options
-from carmine.transport.pool import Pool, PoolStats
+from carmine.transport.pool import Pool
 from carmine.types import Arg, Key, ScanPage, ScoredMember, Seconds
 
 if TYPE_CHECKING:

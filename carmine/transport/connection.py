@@ -13,34 +13,22 @@ import struct
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from carmine._version import __version__
 from carmine.errors import (
     CarmineError,
-    ConnectFailed,
-    ConnectionLost,
-    ConnectTimeout,
-    HandshakeFailed,
     NetworkError,
-    Outcome,
-    ProtocolError,
-    ReadTimeout,
-    ServerError,
-    WriteTimeout,
 )
 from carmine.protocol import Parser, __impl__
-from carmine.protocol.session import Handshake, explain_garbage
+from carmine.transport.connector import ConnectorBase, literal, tune
 from carmine.transport.socket_io import SocketIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from ssl import SSLContext
 
     from carmine.protocol.abc import WireIO as WireIOContract
     from carmine.transport.address import Address
     from carmine.transport.credentials import Credentials
-    from carmine.transport.options import Options
 
 __all__ = ["Connection", "Connector"]
 
@@ -50,9 +38,6 @@ if __impl__ == "cython" and sys.platform != "win32":
     _fast: Callable[..., WireIOContract] | None = WireIO
 else:
     _fast = None
-
-_KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
-"""Seconds before the first probe (under Linux's name and macOS's), between probes, and how many may be lost."""
 
 
 class Connection:
@@ -160,15 +145,10 @@ class Connection:
         return f"<Connection to {self.address}, RESP{self.protocol}, {state}>"
 
 
-class Connector:
+class Connector(ConnectorBase):
     """Opens connections with one set of options; remembers what servers do not know, and the TLS context."""
 
-    __slots__ = ("_context", "_known_protocol", "options")
-
-    def __init__(self, options: Options) -> None:
-        self.options = options
-        self._context: SSLContext | None = None
-        self._known_protocol = options.protocol
+    __slots__ = ()
 
     def open(self) -> Connection:
         """Open a connection and shake hands, within `connect_timeout`.
@@ -231,8 +211,7 @@ class Connector:
         else:
             sock = self._connect_tcp(deadline)
         try:
-            if sock.family != getattr(socket, "AF_UNIX", None):
-                _tune(sock, options.keepalive)
+            tune(sock, options.keepalive)
             return self._secure(sock, deadline) if options.tls is not None else sock
         except BaseException:
             sock.close()
@@ -261,12 +240,9 @@ class Connector:
         """Return the socket addresses of the host; a resolver that hangs is left behind at the deadline."""
         address = self.options.address
         host, port = address.host or "", address.port or 0
-        for family in (socket.AF_INET, socket.AF_INET6):  # a literal asks nobody
-            try:
-                socket.inet_pton(family, host)
-            except OSError:
-                continue
-            return [(family, (host, port))]
+        known = literal(host, port)
+        if known is not None:
+            return known
         outcome: list[Any] = []
 
         def ask() -> None:
@@ -279,7 +255,7 @@ class Connector:
         resolver.start()
         resolver.join(max(0.0, deadline - time.monotonic()))
         if not outcome:
-            raise self._too_slow("the host name could not be looked up in time", None)
+            raise self._too_slow("the host name could not be looked up in time")
         if isinstance(outcome[0], BaseException):
             raise self._failed("the host name could not be looked up", outcome[0]) from outcome[0]
         return [(family, target) for family, _, _, _, target in outcome[0]]
@@ -294,7 +270,7 @@ class Connector:
             sock.connect(target)
         except TimeoutError as problem:
             sock.close()
-            raise self._too_slow("no connection in time", problem) from problem
+            raise self._too_slow("no connection in time") from problem
         except OSError as problem:
             sock.close()
             raise self._failed("no connection", problem) from problem
@@ -306,83 +282,28 @@ class Connector:
     def _secure(self, sock: socket.socket, deadline: float) -> socket.socket:
         from carmine.transport import tls  # noqa: PLC0415 - D7: ssl is imported at the first TLS connection
 
-        if self._context is None:
-            self._context = tls.build_context(self.options)
+        context = self._tls_context()
         address = self.options.address
         try:
             sock.settimeout(max(0.001, deadline - time.monotonic()))
-            return self._context.wrap_socket(sock, server_hostname=tls.server_name(address), suppress_ragged_eofs=False)
+            return context.wrap_socket(sock, server_hostname=tls.server_name(address), suppress_ragged_eofs=False)
         except OSError as problem:
             raise tls.tls_error(problem, address) from problem
-
-    def _failed(self, what: str, problem: BaseException | None) -> ConnectFailed:
-        why = getattr(problem, "strerror", None) or (type(problem).__name__ if problem else "")
-        hint = "; is the server running, and is this its port?" if isinstance(problem, ConnectionRefusedError) else ""
-        return ConnectFailed(f"{what}{': ' if why else ''}{why}{hint}", address=str(self.options.address))
-
-    def _too_slow(self, what: str, problem: BaseException | None) -> ConnectTimeout:
-        return ConnectTimeout(
-            f"{what} (connect_timeout is {self.options.connect_timeout:g} s)", address=str(self.options.address)
-        )
 
     # Handshake. ------------------------------------------------------------------------------------------------------
 
     def _shake_hands(self, connection: Connection, credentials: Credentials | None, deadline: float) -> None:
-        options = self.options
-        handshake = Handshake(
-            protocol=self._known_protocol,
-            username=credentials.username if credentials else None,
-            password=credentials.password.reveal() if credentials else None,
-            client_name=options.client_name,
-            db=options.db,
-            version=__version__,
-            address=str(options.address),
-        )
+        handshake = self._handshake(credentials)
         flight: list[tuple[Any, ...]] | None = handshake.first_flight()
         while flight is not None:
             flight = handshake.receive(self._converse(connection, flight, deadline))
             connection.set_protocol(handshake.protocol)
-        connection.protocol = handshake.protocol
-        connection.info = handshake.info
-        if handshake.protocol == 2:
-            self._known_protocol = 2  # remembered: the next connection asks for no HELLO where there is none
+        self._agree(connection, handshake)
 
     def _converse(self, connection: Connection, flight: list[tuple[Any, ...]], deadline: float) -> list[Any]:
         replies: list[Any] = []
         try:
             connection.execute_many(flight, True, replies, max(0.001, deadline - time.monotonic()))
         except CarmineError as problem:
-            if replies and isinstance(replies[0], ServerError):
-                return replies  # why the server closed the connection: too many clients, protected mode
-            self._explain(problem)
+            self._break_off(problem, replies)
         return replies
-
-    def _explain(self, problem: CarmineError) -> NoReturn:
-        """Raise the error of a conversation that broke off, in the words of somebody who wanted to connect."""
-        where = str(self.options.address)
-        if isinstance(problem, ProtocolError):
-            raise explain_garbage(problem) from None
-        if isinstance(problem, (ReadTimeout, WriteTimeout)):
-            raise self._too_slow(
-                "the server accepted the connection but did not answer HELLO in time", problem
-            ) from problem
-        if isinstance(problem, ConnectionLost):
-            hint = "" if self.options.tls else "; if this port speaks TLS, use rediss://"
-            raise ConnectionLost(
-                f"the server closed the connection during the handshake{hint}: {problem.args[0]}",
-                outcome=Outcome.NOT_SENT,
-                address=where,
-            ) from problem
-        if isinstance(problem, NetworkError):
-            raise problem
-        raise HandshakeFailed(f"the handshake failed: {problem}", address=where) from problem
-
-
-def _tune(sock: socket.socket, keepalive: bool) -> None:
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if keepalive:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEPALIVE:
-            option = getattr(socket, name, None)
-            if option is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -10,59 +10,23 @@ without being given back frees its place.
 from __future__ import annotations
 
 import math
-import os
-import random
 import threading
 import time
-import weakref
-from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from carmine.errors import CarmineError, NetworkError, PoolClosed, PoolTimeout, ServerError
+from carmine.errors import CarmineError, NetworkError, ServerError
+from carmine.transport.bookkeeping import Place, PoolBook
 from carmine.transport.connection import Connection, Connector
 from carmine.transport.hooks import tell
 
 if TYPE_CHECKING:
     from carmine.transport.options import Options
 
-__all__ = ["Pool", "PoolStats"]
+__all__ = ["Pool"]
 
 _LOOK_AGAIN: Final = 0.1
 """Seconds after which a waiter looks itself: an exception thrown into a returning thread may have eaten its wake-up,
 and a connection that was dropped tells nobody."""
-
-_JITTER: Final = 0.1
-"""A connection's lifetime is shortened by up to this share, so that those opened together do not end together."""
-
-_TIDY_EVERY: Final = 1.0
-"""Seconds between two looks for connections that have been idle for too long."""
-
-
-class PoolStats(NamedTuple):
-    """Counts of one moment, and since the pool was made."""
-
-    size: int
-    """Connections at most; 0 where nothing is pooled."""
-    open: int
-    """Connections that exist or are being opened."""
-    idle: int
-    in_use: int
-    waiting: int
-    """Callers that wait for a connection."""
-    opened: int
-    """Connections opened since the pool was made."""
-    timeouts: int
-    """Callers that waited in vain."""
-
-
-class _Place:
-    """One of the pool's places, taken for as long as it exists.
-
-    Who holds it, a caller in the queue or a connection, frees it by dropping it. The pool counts its weak references,
-    so no finalizer has to run to the end: a signal may strike in every line of Python.
-    """
-
-    __slots__ = ("__weakref__",)
 
 
 class _Waiter:
@@ -74,7 +38,7 @@ class _Waiter:
         self.signal = threading.Lock()
         self.signal.acquire()
         self.connection: Connection | None = None
-        self.place: _Place | None = None
+        self.place: Place | None = None
 
     @property
     def was_served(self) -> bool:
@@ -82,7 +46,7 @@ class _Waiter:
         return self.connection is not None or self.place is not None
 
 
-class Pool:
+class Pool(PoolBook[Connection]):
     """Connections of one set of options, shared by any number of threads and clients.
 
     Attributes:
@@ -93,41 +57,12 @@ class Pool:
         is_plain: Whether a connection may be popped from `idle` and used without further checks.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_closed",
-        "_connector",
-        "_everything",
-        "_hooks",
-        "_lock",
-        "_opened",
-        "_places",
-        "_tidy_at",
-        "_timeouts",
-        "attention",
-        "idle",
-        "is_plain",
-        "options",
-    )
+    __slots__ = ("_connector", "_lock")
 
     def __init__(self, options: Options) -> None:
-        self.options = options
-        self._connector = Connector(options)
-        self._hooks = options.hooks
-        self.is_plain = options.pool_size > 0 and options.max_lifetime is None and not set(options.check) - {"idle"}
-        self._opened = self._timeouts = 0
-        self._tidy_at = time.monotonic() + _TIDY_EVERY
-        self._closed = False
-        self.idle: list[Connection] = []  # clients keep these two: they stay the same objects
-        self.attention: deque[_Waiter] = deque()
-        self._start()
-        _pools.add(self)
-
-    def _start(self) -> None:
-        """Set up what belongs to one process; called again in a forked child."""
         self._lock = threading.Lock()
-        self._places: list[weakref.ref[_Place]] = []
-        self._everything: list[weakref.ref[Connection]] = []  # a WeakSet runs Python when a member is collected
+        self._connector = Connector(options)
+        super().__init__(options)
 
     # Borrowing. ------------------------------------------------------------------------------------------------------
 
@@ -174,7 +109,7 @@ class Pool:
         waiter: _Waiter | None = None
         with self._lock:
             if self._closed:
-                raise PoolClosed(f"the pool of {self.options.address} is closed; make a new client")
+                raise self._is_over()
             place = self._take_place() if not self.attention else None
             if place is None:
                 waiter = _Waiter()
@@ -184,15 +119,6 @@ class Pool:
         assert waiter is not None
         self.serve()  # a connection may have come back between the look at `idle` and the place in the queue
         return self._wait(waiter)
-
-    def _take_place(self) -> _Place | None:
-        """Return a place if there is one; the caller holds the lock."""
-        self._places = [place for place in self._places if place() is not None]
-        if 0 < self.options.pool_size <= len(self._places):
-            return None
-        place = _Place()
-        self._places.append(weakref.ref(place))
-        return place
 
     def _wait(self, waiter: _Waiter) -> Connection:
         patience = math.inf if self.options.pool_timeout is None else self.options.pool_timeout
@@ -213,7 +139,6 @@ class Pool:
         timed_out = self._withdraw(waiter)
         tell(self._hooks, "on_pool_wait", waited, timed_out)
         if timed_out:
-            self._timeouts += 1
             raise self._exhausted(waited)
         connection, waiter.connection = waiter.connection, None
         if connection is not None:
@@ -223,7 +148,7 @@ class Pool:
                 connection.close()
                 waiter.place = self._take_place()
         if waiter.place is None:
-            raise PoolClosed(f"the pool of {self.options.address} was closed while a caller waited for a connection")
+            raise self._is_over("a caller waited for a connection")
         return self._open_in(waiter.place)
 
     def _withdraw(self, waiter: _Waiter) -> bool:
@@ -235,7 +160,7 @@ class Pool:
                 return False
             return True
 
-    def _open_in(self, place: _Place) -> Connection:
+    def _open_in(self, place: Place) -> Connection:
         """Open a connection for a place that was taken; on any error the place goes to the next in the queue."""
         try:
             connection = self._open_one(place)
@@ -245,35 +170,23 @@ class Pool:
         self._top_up()
         return connection
 
-    def _open_one(self, place: _Place) -> Connection:
+    def _open_one(self, place: Place) -> Connection:
         began = time.monotonic()
         where = str(self.options.address)
         try:
             connection = self._connector.open()
         except BaseException as error:
-            self._vacate(place)
+            place.is_free = True
             if isinstance(error, Exception):
                 tell(self._hooks, "on_error", where, error)
             raise
-        if self.options.max_lifetime is not None:
-            share = 1.0 - _JITTER * random.random()
-            connection.expires = connection.opened + self.options.max_lifetime * share
-        connection.hold(place)
         if self._hooks is not None:
             connection.on_close = lambda: tell(self._hooks, "on_close", where)
-        self._everything = [known for known in self._everything if known() is not None]
-        self._everything.append(weakref.ref(connection))
-        self._opened += 1
-        tell(self._hooks, "on_connect", where, time.monotonic() - began)
+        self._enter(connection, place, began)
         if self._closed:
             connection.close()
-            raise PoolClosed(f"the pool of {where} was closed while a connection was opened")
+            raise self._is_over("a connection was opened")
         return connection
-
-    def _vacate(self, place: _Place) -> None:
-        """Free a place at once: whoever keeps the error of a failed opening keeps the frames that hold the place."""
-        with self._lock:
-            self._places = [known for known in self._places if known() not in (None, place)]
 
     def _top_up(self) -> None:
         """Open what `min_idle` asks for; a server that refuses now is asked again with the next connection."""
@@ -293,13 +206,7 @@ class Pool:
     def give_back(self, connection: Connection) -> None:
         """Take a connection back; it is kept if it can be used again and there is room, else closed."""
         connection.note = None
-        options = self.options
-        keep = (
-            options.pool_size > 0
-            and not self._closed
-            and self._is_fit(connection, probe="return" in options.check)
-            and (options.max_idle is None or len(self.idle) < options.max_idle)
-        )
+        keep = self._has_space() and self._is_fit(connection, probe="return" in self.options.check)
         if keep:
             self.idle.append(connection)
         else:
@@ -334,23 +241,6 @@ class Pool:
                 return
             connection.close()
 
-    def tidy(self) -> None:
-        """Close connections that have been idle for too long, the oldest first; at most once a second."""
-        now = time.monotonic()
-        limit = self.options.max_idle_time
-        if now < self._tidy_at:
-            return
-        self._tidy_at = now + _TIDY_EVERY
-        while len(self.idle) > self.options.min_idle:
-            try:
-                oldest = self.idle.pop(0)  # ours alone from here on
-            except IndexError:
-                return
-            if oldest.is_usable and now < oldest.expires and (limit is None or oldest.idle_for <= limit):
-                self.idle.insert(0, oldest)
-                return
-            oldest.close()
-
     def _discard(self, connection: Connection) -> None:
         connection.close()
         if self.attention:
@@ -373,58 +263,9 @@ class Pool:
         for connection in self._alive():
             connection.interrupt()
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether close() was called."""
-        return self._closed
-
-    def stats(self) -> PoolStats:
-        """Return the counts of this moment."""
-        with self._lock:
-            taken = sum(place() is not None for place in self._places)
-            idle = len(self.idle)
-            waiting = 0 if self._closed else len(self.attention)
-            return PoolStats(
-                self.options.pool_size, taken, idle, max(0, taken - idle), waiting, self._opened, self._timeouts
-            )
-
-    def _alive(self) -> list[Connection]:
-        return [connection for known in self._everything if (connection := known()) is not None]
-
-    def _exhausted(self, waited: float) -> PoolTimeout:
-        stats = self.stats()
-        notes = sorted(connection.note for connection in self._alive() if connection.note is not None)
-        held = f"; held by: {', '.join(notes[:8])}" if notes else ""
-        return PoolTimeout(
-            f"no connection to {self.options.address} became free within {waited:.3g} s: {stats.in_use} of "
-            f"{stats.size} are in use, {stats.waiting} callers wait{held}; give connections back sooner or raise "
-            "pool_size"
-        )
-
     def _abandon(self) -> None:
         """Start anew in a forked child; the parent's connections are not touched beyond their descriptors."""
-        for connection in self._alive():
-            connection.abandon()
-        self.idle.clear()
-        self.attention.clear()
-        self._start()
+        super()._abandon()
+        self._lock = threading.Lock()
         if self._closed:
             self.attention.append(_Waiter())
-
-    def __repr__(self) -> str:
-        """Show where it leads and how it stands."""
-        stats = self.stats()
-        state = "closed" if self._closed else f"{stats.open} open, {stats.idle} idle, {stats.waiting} waiting"
-        return f"<Pool of {self.options.address}: {state}, at most {stats.size}>"
-
-
-_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for pool in list(_pools):
-        pool._abandon()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
