@@ -1,49 +1,30 @@
 """Calls over one asyncio transport: the asyncio counterpart of WireIO, with the same promises and the same errors.
 
-The transport receives into the parser's own buffer; replies go to the calls that wait, in their order. One call at a
-time today (a connection is borrowed for its use); the queue of calls is what a multiplexed connection will fill.
-Invariants: a command is packed whole before its first byte is written; a call that ends before its last reply ends
-the connection; reading goes on while writing waits, so that full socket buffers cannot stop both sides; no timer is
-made for a call while an earlier one still runs.
+One call at a time today: a connection is borrowed for its use. Invariants: a command is packed whole before its first
+byte is written; a call that ends before its last reply ends the connection; an idle socket is looked at before it is
+used, since the loop may not have read yet what came.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import socket
 from asyncio import get_running_loop
-from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from carmine.errors import (
-    CarmineError,
-    ConnectionLost,
-    NetworkError,
-    Outcome,
-    ProtocolError,
-    ReadTimeout,
-    UsageError,
-    WriteTimeout,
-)
-from carmine.protocol import NEED_DATA, Attributed, Parser, Push, encode, encode_many
+from carmine.errors import ConnectionLost, NetworkError, ProtocolError, UsageError
+from carmine.protocol import encode, encode_many
+from carmine.transport.async_ledger import SLICE, AsyncLedger, Call, wake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from carmine.transport.bookkeeping import Place
     from carmine.types import Arg
 
 __all__ = ["AsyncIO", "wrong_loop"]
 
-_QUIET: Final = 1e-3
-"""Seconds of idleness after which a call looks at the socket first, as the blocking wire does."""
-_READ: Final = 1 << 14
-"""Bytes asked for by a read; four times as much once a read was filled."""
-_SLICE: Final = 1 << 17
-"""Bytes given to the transport at once: what it cannot write it copies."""
 _LOOKS: Final = 64
 """Rounds of the loop within which what has come to an idle socket is to be read."""
 
@@ -58,103 +39,10 @@ def wrong_loop(address: str, own: asyncio.AbstractEventLoop) -> UsageError:
     return UsageError(f"this client of {address} belongs to another event loop; make one client for each loop")
 
 
-class _Call:
-    """Commands under way: how many replies are to come, how they are read, and who waits for them."""
+class AsyncIO(AsyncLedger):
+    """Calls over one transport; see WireIO in carmine/protocol/abc.py for what each promises."""
 
-    __slots__ = ("began", "deadline", "decode", "each", "future", "left", "modes", "replies", "value")
-
-    def __init__(
-        self,
-        future: asyncio.Future[Any],
-        left: int,
-        replies: list[Any] | None,
-        decode: bool,
-        each: bool,
-        modes: bytes | None,
-    ) -> None:
-        self.future = future
-        self.left = left
-        self.replies = replies
-        self.decode = decode
-        self.each = each
-        self.modes = modes
-        self.value: Any = None
-        self.began = self.deadline = 0.0
-
-
-class AsyncIO(asyncio.BufferedProtocol):
-    """Calls over one transport; see WireIO in carmine/protocol/abc.py for what each promises.
-
-    Args:
-        sock: The connected socket below the transport: looked at before an idle connection is used.
-        parser: The connection's own parser.
-        address: Where the socket leads, for error messages.
-        timeout: Seconds a call may take when it names no other; None for no limit.
-
-    Attributes:
-        gone: A future that is done when the transport has closed the socket.
-        on_close: Called when the connection ends, by whatever means, once.
-    """
-
-    __slots__ = (
-        "_alive",
-        "_busy",
-        "_calls",
-        "_fresh",
-        "_got",
-        "_handed",
-        "_last_used",
-        "_loop",
-        "_loss",
-        "_max_pushes",
-        "_parser",
-        "_push_waiter",
-        "_socket",
-        "_timeout",
-        "_timer",
-        "_timer_at",
-        "_transport",
-        "_want",
-        "_writable",
-        "address",
-        "gone",
-        "is_stream",
-        "look_after",
-        "max_idle",
-        "on_close",
-        "owed",
-        "place",
-        "pushes",
-    )
-
-    def __init__(self, sock: socket.socket, parser: Parser, address: str, timeout: float | None) -> None:
-        self._loop = get_running_loop()
-        self._socket = sock
-        self._parser = parser
-        self.address = address
-        self.owed = 0
-        self.pushes: deque[Any] = deque()
-        self.place: Place | None = None
-        self.is_stream = False
-        self.look_after = _QUIET
-        self.max_idle = math.inf
-        self.on_close: Callable[[], object] | None = None
-        self.gone: asyncio.Future[None] = self._loop.create_future()
-        self._transport: asyncio.Transport | None = None
-        self._calls: deque[_Call] = deque()
-        self._timeout = math.inf if timeout is None else timeout
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = math.inf
-        self._max_pushes = parser.limits.pushes
-        self._push_waiter: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None  # set while the transport takes no more
-        self._alive = True
-        self._busy = False  # somebody is inside a method that is no call in the queue
-        self._fresh = True  # nothing was asked yet: what comes first may be the reason of a refusal
-        self._loss: CarmineError | None = None  # what ended it, if nobody was there to be told
-        self._last_used = monotonic()
-        self._want = _READ
-        self._handed = self._got = 0  # bytes given to the transport and received, by the call under way
+    __slots__ = ()
 
     @property
     def is_usable(self) -> bool:
@@ -170,8 +58,6 @@ class AsyncIO(asyncio.BufferedProtocol):
         """Read what follows as RESP2 or RESP3."""
         self._parser.protocol = version
 
-    # Calls. ----------------------------------------------------------------------------------------------------------
-
     async def execute(
         self,
         words: Sequence[Arg],
@@ -185,10 +71,10 @@ class AsyncIO(asyncio.BufferedProtocol):
         now = monotonic()
         if now - self._last_used >= self.look_after:
             await self._look(now)
-        call = _Call(self._loop.create_future(), 1, None, decode, each, None)
+        call = Call(self._loop.create_future(), 1, None, decode, each, None)
         self._enter(call, timeout, now)
         try:
-            if len(out) > _SLICE:
+            if len(out) > SLICE:
                 await self._flush(out)
             else:
                 self._write(out)
@@ -218,7 +104,7 @@ class AsyncIO(asyncio.BufferedProtocol):
         now = monotonic()
         if now - self._last_used >= self.look_after:
             await self._look(now)
-        call = _Call(self._loop.create_future(), count, replies, decode, each, modes)
+        call = Call(self._loop.create_future(), count, replies, decode, each, modes)
         self._enter(call, timeout, now)
         try:
             await self._flush(out)
@@ -272,7 +158,7 @@ class AsyncIO(asyncio.BufferedProtocol):
             return self.pushes.popleft() if self.pushes else None
         waiter = self._push_waiter = self._loop.create_future()
         self._busy = True
-        alarm = None if timeout is None or timeout == math.inf else self._loop.call_later(timeout, _wake, waiter)
+        alarm = None if timeout is None or timeout == math.inf else self._loop.call_later(timeout, wake, waiter)
         try:
             await waiter
         finally:
@@ -282,8 +168,6 @@ class AsyncIO(asyncio.BufferedProtocol):
                 alarm.cancel()
         return self.pushes.popleft() if self.pushes else None
 
-    # The parts of a call. --------------------------------------------------------------------------------------------
-
     def _check(self) -> None:
         if get_running_loop() is not self._loop:
             raise wrong_loop(self.address, self._loop)
@@ -292,12 +176,7 @@ class AsyncIO(asyncio.BufferedProtocol):
         if not self._alive and not self._fresh:
             raise self._take_loss()
 
-    def _take_loss(self) -> CarmineError:
-        """Return what ended the connection, to the first who asks."""
-        loss, self._loss = self._loss, None
-        return loss or UsageError(f"the connection to {self.address} is closed")
-
-    def _enter(self, call: _Call, timeout: float | None, now: float) -> None:
+    def _enter(self, call: Call, timeout: float | None, now: float) -> None:
         """Take the last place in the queue."""
         call.began = now
         call.deadline = now + (self._timeout if timeout is None else timeout)
@@ -346,286 +225,3 @@ class AsyncIO(asyncio.BufferedProtocol):
             raise
         finally:
             self._busy = False
-
-    def _write(self, out: memoryview) -> None:
-        """Hand bytes to the transport, which tries to send them at once."""
-        transport = self._transport
-        if transport is None or not self._alive:
-            return  # the call was told
-        transport.write(out)
-        if not transport.is_closing():  # else nothing of it went out, and connection_lost() will say why
-            self._handed += len(out)
-
-    async def _flush(self, out: memoryview) -> None:
-        """Write everything, waiting whenever the peer cannot take more."""
-        for start in range(0, len(out), _SLICE):
-            while self._writable is not None and self._alive:
-                await self._writable
-            self._write(out[start : start + _SLICE])
-
-    def _advance(self) -> None:
-        """Give the replies that have come to the calls that wait for them, in order."""
-        parser, calls = self._parser, self._calls
-        last: _Call | None = None
-        try:
-            while calls:
-                call = calls[0]
-                if call.modes is not None:
-                    parser.decode = call.modes[-call.left] != 0
-                value = parser.next_reply()
-                if value is NEED_DATA:
-                    return
-                if isinstance(value, (Push, Attributed)) and _is_push(value):
-                    self._keep(value)
-                    continue
-                if call.replies is None:
-                    call.value = value
-                else:
-                    call.replies.append(value)
-                self.owed -= 1
-                call.left -= 1
-                if not call.left:
-                    last = calls.popleft()
-                    if calls:
-                        _settle(last)
-                        parser.decode, parser.each = calls[0].decode, calls[0].each
-            if not parser.is_idle:
-                self._read_pushes()
-        except (ProtocolError, ConnectionLost) as error:
-            self._end_with(error, last)
-        except BaseException as error:
-            self._end_with(self._lose_text(f"the replies could not be read: {type(error).__name__}"), last)
-            if not isinstance(error, Exception):
-                raise
-        else:
-            if last is not None:
-                self._last_used = monotonic()
-                _settle(last)
-
-    def _end_with(self, error: CarmineError, last: _Call | None) -> None:
-        """End the connection; a call whose last reply came together with the reason hears of it as well."""
-        if last is not None:
-            self._calls.appendleft(last)
-        self._give_up(error)
-
-    def _read_pushes(self) -> None:
-        """Keep the pushes that have come while no reply is owed; anything else is out of step."""
-        parser = self._parser
-        while True:
-            parser.decode = parser.push_decode
-            value = parser.next_reply()
-            if value is NEED_DATA:
-                if parser.is_idle or parser.is_in_push or self.is_stream:  # of a push begun the rest will follow
-                    return
-                raise self._surplus()
-            if not self.is_stream and not _is_push(value):
-                raise self._surplus()
-            self._keep(value)
-
-    def _keep(self, push: Any) -> None:
-        if len(self.pushes) >= self._max_pushes:
-            raise self._lose_text(f"{self._max_pushes} pushes wait unread; the connection is closed")
-        self.pushes.append(push)
-        if self._push_waiter is not None:
-            _wake(self._push_waiter)
-
-    # Time. -----------------------------------------------------------------------------------------------------------
-
-    def _set_timer(self, at: float) -> None:
-        """Be called at an instant; the one timer is moved only to an earlier one, and looks again when it fires."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = None if at == math.inf else self._loop.call_later(max(0.0, at - monotonic()), self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._timer_at = math.inf
-        if not self._calls:
-            return
-        call = min(self._calls, key=lambda waiting: waiting.deadline)
-        if monotonic() < call.deadline:
-            self._set_timer(call.deadline)
-        else:
-            self._give_up(self._too_late(call.began))
-
-    def _too_late(self, began: float) -> NetworkError:
-        """Return the error for a call that was not complete in time."""
-        sent, waited = self._sent(), monotonic() - began
-        if self._writable is not None or sent < self._handed:
-            return WriteTimeout(
-                f"the peer took only {sent} bytes within {waited:.3g} s", outcome=self._outcome(), address=self.address
-            )
-        return ReadTimeout(
-            f"no complete reply within {waited:.3g} s: {sent} bytes sent, {self._got} received, {self.owed} replies "
-            "owed",
-            outcome=self._outcome(),
-            address=self.address,
-        )
-
-    # The end. --------------------------------------------------------------------------------------------------------
-
-    def _sent(self) -> int:
-        """Return how many bytes of this call the system has taken, at most."""
-        waiting = self._transport.get_write_buffer_size() if self._transport is not None and self._alive else 0
-        return max(0, self._handed - waiting)
-
-    def _outcome(self) -> Outcome:
-        return Outcome.UNKNOWN if self._sent() else Outcome.NOT_SENT
-
-    def _surplus(self) -> NetworkError:
-        return self._lose_text(
-            "a reply came that no command asked for; the connection is closed, since its replies and commands are out "
-            "of step"
-        )
-
-    def _lose_text(self, what: str) -> NetworkError:
-        return ConnectionLost(what, outcome=self._outcome(), address=self.address)
-
-    def _lose(self, what: str, problem: BaseException | None) -> NetworkError:
-        """Return the error for a connection that is lost."""
-        if problem is not None:
-            what = f"{what}: {getattr(problem, 'strerror', None) or type(problem).__name__}"
-        return self._lose_text(what)
-
-    def close(self) -> None:
-        """Close the socket and refuse every further call; one under way fails.
-
-        Harmless the second time, from another thread, and when the loop is closed.
-        """
-        loop = self._loop
-        if not self._alive and self.place is None:
-            return
-        if loop.is_running() and asyncio._get_running_loop() is not loop:
-            with contextlib.suppress(RuntimeError):  # the loop was closed in this moment
-                loop.call_soon_threadsafe(self.close)  # the garbage collector runs in any thread
-                return
-        if loop.is_closed():
-            self._drop()
-        else:
-            self._give_up(self._lose_text("the connection was closed during a call") if self._calls else None)
-
-    interrupt = close
-
-    def _give_up(self, error: CarmineError | None) -> None:
-        """End the connection and tell whoever waits; the first error counts."""
-        if not self._alive:
-            if self._calls:  # the first call on a connection that was lost before it
-                self._tell(error)
-                self._loss = None
-            return
-        if isinstance(error, ProtocolError):
-            error.address = self.address
-        self._alive = False
-        self._set_timer(math.inf)
-        if not self._tell(error):
-            self._loss = error
-        if self._transport is not None:
-            self._transport.abort()
-            with contextlib.suppress(OSError):  # then the peer knows
-                self._socket.shutdown(socket.SHUT_RDWR)  # it is to know before the loop's next round
-        self._free()
-
-    def _tell(self, error: CarmineError | None) -> bool:
-        """Give everybody who waits the error; False when nobody did."""
-        waiting = [call.future for call in self._calls]
-        self._calls.clear()
-        if self._push_waiter is not None:
-            waiting.append(self._push_waiter)
-        for future in waiting:
-            if not future.done():
-                future.set_exception(error or UsageError(f"the connection to {self.address} is closed"))
-        if self._writable is not None:
-            _wake(self._writable)
-        return bool(waiting)
-
-    def _free(self) -> None:
-        """Free the place in the pool."""
-        if self.place is not None:
-            self.place.is_free = True
-            self.place = None
-        told, self.on_close = self.on_close, None
-        if told is not None:
-            told()
-
-    def _drop(self) -> None:
-        """Let go of everything without a loop, which is closed."""
-        self._alive = False
-        self._calls.clear()
-        self._socket.close()
-        self._free()
-
-    def abandon(self) -> None:
-        """Let go of the descriptor after fork(), in the child: the loop's own descriptor is the parent's as well."""
-        self._alive = False
-        self._calls.clear()
-        self.on_close = self.place = None
-        self._socket.close()
-
-    # The transport's calls. ------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Lend the parser's own memory."""
-        return self._parser.get_buffer(self._want)
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take what was received."""
-        if not self._alive:
-            return
-        self._got += nbytes
-        if nbytes >= self._want:
-            self._want = _READ * 4
-        try:
-            self._parser.received(nbytes)
-        except ProtocolError as error:
-            self._give_up(error)
-            return
-        if self._calls or not self._fresh:
-            self._advance()
-
-    def eof_received(self) -> None:
-        """End with the stream."""
-        self._give_up(self._lose(f"the server closed the connection{self._while()}", None))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End with the transport."""
-        what = "the connection was lost" if exc is not None else "the server closed the connection"
-        error = self._lose(f"{what}{self._while()}", exc)
-        error.__cause__ = exc
-        self._transport = None
-        self._give_up(error)
-        if not self.gone.done():
-            self.gone.set_result(None)
-
-    def _while(self) -> str:
-        return " while a command was sent" if self._writable is not None else ""
-
-    def pause_writing(self) -> None:
-        """Let writers wait."""
-        self._writable = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        """Let writers go on."""
-        writable, self._writable = self._writable, None
-        if writable is not None:
-            _wake(writable)
-
-
-def _is_push(value: Any) -> bool:
-    while isinstance(value, Attributed):
-        value = value.value
-    return isinstance(value, Push)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _settle(call: _Call) -> None:
-    if not call.future.done():
-        call.future.set_result(call.value)
