@@ -147,11 +147,10 @@ def broken(parser: Any) -> None:
 
 
 def refused(parser: Any) -> None:
-    for data in (b"%1\r\n+k\r\n*1\r\n+v\r\n?",):
-        parser.feed(data)
-        with pytest.raises(ProtocolError):
-            while parser.next_reply() is not NEED_DATA:
-                pass
+    parser.feed(b"%1\r\n+k\r\n*1\r\n+v\r\n?")
+    assert parser.next_reply() == {b"k": [b"v"]}
+    with pytest.raises(ProtocolError):
+        parser.next_reply()
 
 
 def ended(parser: Any) -> None:
