@@ -74,7 +74,7 @@ cdef object UNKNOWN = Outcome.UNKNOWN
 cdef Py_ssize_t LARGE_ARGUMENT = _LARGE_ARGUMENT
 
 cdef Py_ssize_t READ = 16384            # bytes asked for by a read; four times as much once a read was filled
-cdef double QUIET = 1e-3                # a connection idle for longer is looked at before it is used
+cdef double QUIET = 1e-3                # a connection not looked at for longer is looked at before it is used
 cdef double UNPOLLED = 0.1              # how far a read that the kernel times may overrun the deadline
 cdef double FOREVER = float("inf")
 
@@ -93,7 +93,7 @@ cdef class WireIO:
         pushes: Pushes that nobody has read.
         place: What counts the connection in its pool; let go when the socket is closed.
         is_stream: Whether everything that comes unasked is a message, as under MONITOR.
-        look_after: Seconds of idleness after which a call looks at the socket first.
+        look_after: Seconds since the last look after which a call looks at the socket first.
         max_idle: Seconds of idleness after which the connection is not used again.
     """
 
@@ -107,7 +107,7 @@ cdef class WireIO:
     cdef public bint is_stream
     cdef public double look_after, max_idle
     cdef bint alive, busy, must_poll
-    cdef double timeout, began, deadline, last_used
+    cdef double timeout, began, deadline, last_used, looked
     cdef list early                 # what came before a single command was written whole
     cdef Py_ssize_t want, written, got, max_pushes
 
@@ -126,7 +126,7 @@ cdef class WireIO:
         self.max_idle = FOREVER
         self.want = READ
         self.alive = True
-        self.last_used = carmine_clock()
+        self.last_used = self.looked = carmine_clock()
 
     @property
     def is_usable(self):
@@ -347,14 +347,17 @@ cdef class WireIO:
         self.last_used = carmine_clock()
 
     cdef int look(self) except -1:
-        """Look for what came while the connection was idle: pushes are kept, anything else ends it."""
+        """Look for what came while the connection was idle: pushes are kept, anything else ends it.
+
+        Time runs from the last look, not from the last use: else a connection that is never idle for a millisecond,
+        and that a stray reply has put out of step, would give every caller the reply of the one before, for ever.
+        """
         cdef char byte
         cdef ssize_t n
-        cdef bint is_push = False
-        cdef double idle = self.began - self.last_used
-        if idle < self.look_after:
+        if self.began - self.looked < self.look_after:
             return 0
-        if idle > self.max_idle:
+        self.looked = self.began
+        if self.began - self.last_used > self.max_idle:
             raise self.lost("the connection was idle for longer than max_idle_time", 0)
         while True:
             n = recv(self.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT)
@@ -368,7 +371,10 @@ cdef class WireIO:
             if n == 0:
                 raise self.lost("the server closed the idle connection", 0)
             self.fill()
-            self.read_pushes()
+            try:
+                self.read_pushes()
+            except ProtocolError as error:  # nothing was sent: for the caller it is a connection that had died
+                raise self.lost(f"the idle connection had bytes that are not RESP ({error.reason})", 0) from None
 
     cdef int read_pushes(self) except -1:
         """Keep the pushes that have come while no reply is owed; anything else is out of step."""

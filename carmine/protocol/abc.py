@@ -110,7 +110,7 @@ class WireIO(Protocol):
     is_stream: bool
     """Whether everything that comes unasked is a message, as under MONITOR or a RESP2 subscription."""
     look_after: float
-    """Seconds of idleness after which a call looks at the socket first."""
+    """Seconds since the last look after which a call looks at the socket first."""
     max_idle: float
     """Seconds of idleness after which the connection is not used again."""
 

@@ -53,6 +53,7 @@ class SocketIO:
         "_deadline",
         "_got",
         "_last_used",
+        "_looked",
         "_max_pushes",
         "_parser",
         "_socket",
@@ -82,7 +83,7 @@ class SocketIO:
         self._timeout = math.inf if timeout is None else timeout
         self._alive = True
         self._busy = False
-        self._began = self._deadline = self._last_used = time.monotonic()
+        self._began = self._deadline = self._last_used = self._looked = time.monotonic()
         self._written = self._got = 0
         self._wants = ""  # "read" or "write" when TLS needs the other direction first
         sock.setblocking(False)
@@ -233,12 +234,16 @@ class SocketIO:
 
     def _look(self) -> None:
         """Look for what came while the connection was idle: pushes are kept, anything else ends it."""
-        idle = self._began - self._last_used
-        if idle >= self.look_after:
-            if idle > self.max_idle:
-                raise self._lost("the connection was idle for longer than max_idle_time", None)
-            while self._take("the server closed the idle connection"):
+        if self._began - self._looked < self.look_after:  # since the last look, not since the last use: see the twin
+            return
+        self._looked = self._began
+        if self._began - self._last_used > self.max_idle:
+            raise self._lost("the connection was idle for longer than max_idle_time", None)
+        while self._take("the server closed the idle connection"):
+            try:
                 self._read_pushes()
+            except ProtocolError as error:  # nothing was sent: for the caller it is a connection that had died
+                raise self._lost(f"the idle connection had bytes that are not RESP ({error.reason})", None) from None
 
     def _read_pushes(self) -> None:
         """Keep the pushes that have come while no reply is owed; anything else is out of step."""
