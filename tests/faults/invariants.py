@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections import Counter as Tally
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
@@ -20,6 +21,7 @@ import pytest
 from carmine.errors import CarmineError, NetworkError, Outcome
 from tests.faults.drivers import SyncDriver, canaries
 from tests.lab import leaks
+from tests.lab.proxy import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,6 +81,7 @@ class Lab:
         proxy: The proxy in front of it; clients go through it unless told otherwise.
         protocol: 2 or 3.
         pool_size: 1 or 4.
+        each: Faults of single connections, by number, for `proxy.plan`.
         counts: What the run prints at its end; scenarios add to it.
         memory: By how many bytes the peak of resident memory may grow.
     """
@@ -90,6 +93,7 @@ class Lab:
         self.pool_size = pool_size
         self.counts: Tally[str] = Tally()
         self.memory = 48 * _MiB
+        self.each: defaultdict[int, Faults] = defaultdict(Faults)
         self._drivers: list[SyncDriver] = []
         self._texts: list[str] = []
         server.call("ACL", "SETUSER", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all")
@@ -117,6 +121,15 @@ class Lab:
             canaries(driver, 4, "before")
             self.counts["canaries"] += 4
         return driver
+
+    def faults_of_next(self, driver: Driver) -> Faults:
+        """Return faults for the connection that the client will use next, and for no other, later ones included.
+
+        The connection must have been opened after `self.proxy.plan = self.each.__getitem__`.
+        """
+        driver.call("ECHO", "which one is next?")
+        numbers = reversed(self.proxy.numbers)
+        return self.each[next(n for n in numbers if self.proxy.commands(n)[-1][-1] == b"which one is next?")]
 
     def forget(self, driver: SyncDriver) -> None:
         """Close a client whose server is none: no canaries at the end."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from carmine.errors import ConnectionLost, DecodeError, NetworkError, Outcome, ProtocolError, ReadTimeout, WriteTimeout
 from tests.faults.drivers import ONCE
-from tests.lab.proxy import Faults
 from tests.lab.scripted import Scripted
 from tests.lab.servers import wait_until
 
@@ -44,13 +42,11 @@ def test_c01_a_reply_that_ends_in_the_middle(lab: Lab, mode: Any) -> None:
 def test_c01_a_read_only_command_is_sent_again_after_a_cut_and_a_write_is_not(lab: Lab) -> None:
     """I2 with the default retries: GET gives its value, INCR its error, and the wire shows what was sent."""
     lab.server.call("SET", "k", "value")
-    each: defaultdict[int, Faults] = defaultdict(Faults)
-    lab.proxy.plan = each.__getitem__
+    lab.proxy.plan = lab.each.__getitem__
     for n in (0, 1, 3):
         for words, times in ((("GET", "k"), 2), (("INCR", "n"), 1)):
             driver = lab.client()
-            driver.call("ECHO", "which one is next?")
-            bad = each[next(i for i in lab.proxy.numbers if lab.proxy.commands(i)[-1][-1] == b"which one is next?")]
+            bad = lab.faults_of_next(driver)
             lab.proxy.mark()
             bad.cut_after["s2c"] = n
             before = lab.sent(*words)
