@@ -6,11 +6,23 @@
 """
 
 cimport cython
+from cpython.ref cimport Py_INCREF
 
 cdef extern from "Python.h":
     bint PyExceptionInstance_Check(object value)
 
 from carmine.errors import UsageError
+
+cdef extern from *:
+    """
+    static PyObject *carmine_new_tuple(PyObject *cls, Py_ssize_t size) {
+        return ((PyTypeObject *)cls)->tp_alloc((PyTypeObject *)cls, size);
+    }
+    """
+    tuple new_tuple "carmine_new_tuple"(object cls, Py_ssize_t size)
+
+cdef extern from "Python.h":
+    void PyTuple_SET_ITEM(object row, Py_ssize_t at, object value)
 
 cdef object PENDING = object()
 
@@ -202,3 +214,24 @@ def settle_each(list entries not None, list replies not None, slowly):
             entry.outcome = reply
         else:
             slowly(entry, reply)
+
+
+def rows_of(type cls not None, list items not None):
+    """Return each pair of a list as `cls`, a named tuple of two; the list itself where one is no pair."""
+    cdef Py_ssize_t i, n = len(items)
+    cdef list pair, rows = [None] * n
+    cdef tuple row
+    if not issubclass(cls, tuple):
+        raise TypeError("rows are named tuples")
+    for i in range(n):
+        if type(items[i]) is not list or len(<list>items[i]) != 2:
+            return items
+        pair = <list>items[i]
+        row = new_tuple(<object>cls, 2)
+        first, second = pair[0], pair[1]
+        Py_INCREF(first)
+        PyTuple_SET_ITEM(row, 0, first)
+        Py_INCREF(second)
+        PyTuple_SET_ITEM(row, 1, second)
+        rows[i] = row
+    return rows

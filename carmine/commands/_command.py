@@ -6,6 +6,7 @@ commands of that name and shape. This room knows no client, no connection and no
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from carmine.errors import UsageError
@@ -14,8 +15,20 @@ from carmine.types import Arg
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Command", "Reply", "ReplyQueue", "Spec", "Words", "flags_of", "modes_of", "settle_each", "words_of"]
+__all__ = [
+    "Command",
+    "Reply",
+    "ReplyQueue",
+    "Spec",
+    "Words",
+    "flags_of",
+    "modes_of",
+    "rows_of",
+    "settle_each",
+    "words_of",
+]
 
+R = TypeVar("R", bound=tuple[Any, ...])
 T_co = TypeVar("T_co", covariant=True)
 
 Words: TypeAlias = tuple[Arg, ...]
@@ -193,3 +206,10 @@ def settle_each(entries: list[Reply[Any]], replies: list[Any], slowly: Callable[
             entry.settle(reply)
         else:
             slowly(entry, reply)
+
+
+def rows_of(cls: type[R], items: list[Any]) -> list[R]:
+    """Return each pair of a list as `cls`, a named tuple of two; the list itself where one is no pair."""
+    if any(type(item) is not list or len(item) != 2 for item in items):
+        return items
+    return list(map(partial(tuple.__new__, cls), items))

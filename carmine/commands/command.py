@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from carmine.protocol import __impl__
 
-__all__ = ["Command", "Reply", "ReplyQueue", "Spec", "Text", "Words", "flags_of", "modes_of", "settle_each", "words_of"]
+__all__ = [
+    "Command",
+    "Reply",
+    "ReplyQueue",
+    "Spec",
+    "Text",
+    "Words",
+    "flags_of",
+    "modes_of",
+    "rows_of",
+    "settle_each",
+    "words_of",
+]
 
 if TYPE_CHECKING:
     from carmine.commands._command import (
@@ -20,11 +32,12 @@ if TYPE_CHECKING:
         Words,
         flags_of,
         modes_of,
+        rows_of,
         settle_each,
         words_of,
     )
 elif __impl__ == "cython":
-    from carmine._command import Command, Reply, ReplyQueue, Spec, flags_of, modes_of, settle_each, words_of
+    from carmine._command import Command, Reply, ReplyQueue, Spec, flags_of, modes_of, rows_of, settle_each, words_of
 
     Words: TypeAlias = tuple
 else:
@@ -36,6 +49,7 @@ else:
         Words,
         flags_of,
         modes_of,
+        rows_of,
         settle_each,
         words_of,
     )

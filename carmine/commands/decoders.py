@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
+from carmine.commands.command import rows_of
 from carmine.protocol.values import Pairs, Verbatim
 from carmine.types import ScanPage, ScoredMember
 
@@ -112,7 +113,7 @@ def pairs(raw: Raw) -> list[tuple[Any, Any]]:
 def scored(raw: Raw) -> list[ScoredMember[Any]]:
     """`[[member, double], ...]`, or `[member, text, member, text, ...]` on RESP2 -> a list of ScoredMember."""
     if raw and type(raw[0]) is list:
-        return list(map(_scored_member, raw))
+        return rows_of(ScoredMember, raw)
     try:
         return list(map(_scored_member, zip(raw[::2], map(float, raw[1::2]), strict=True)))
     except TypeError:  # an error among the scores
