@@ -1,4 +1,4 @@
-"""The `carmine` command: `python -m carmine demo` and `python -m carmine doctor`.
+"""The command `carmine`, or `python -m carmine`: `demo` and `doctor`.
 
-It uses carmine as its users do, by the public names, and is loaded by nothing but the command itself.
+It uses carmine as its users do, by the public names, and nothing but the command itself loads it.
 """

@@ -43,11 +43,11 @@ def run(asked: argparse.Namespace, screen: Screen) -> int:
         CarmineError: A step went wrong, or no server could be started.
     """
     began = time.perf_counter()
-    way = fast_path()
-    screen.title(
-        f"carmine {carmine.__version__} on {platform.python_implementation()} {platform.python_version()}, "
-        f"{twin().name} twin, {'fast blocking path' if way is None else f'no fast blocking path: {way}'}"
-    )
+    name, why = twin()
+    slow = fast_path()
+    screen.title(f"carmine {carmine.__version__} on {platform.python_implementation()} {platform.python_version()}")
+    screen.say(f"{name} twin{'' if why is None else f': {why}'}")
+    screen.say("blocking calls inside the extension" if slow is None else f"blocking calls on Python sockets: {slow}")
     with EmbeddedRedis(asked.server) as server, asyncio.Runner() as runner:
         started = spoken(time.perf_counter() - began)
         stage = Stage(screen, {"server": server}, runner.run)

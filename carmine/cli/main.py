@@ -25,7 +25,7 @@ __all__ = ["main"]
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="carmine", description="A Redis and Valkey client: see what it does.")
     parser.add_argument("--version", action="version", version=f"carmine {carmine.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="command")
     demo.add_to(commands)
     doctor.add_to(commands)
     return parser
@@ -37,7 +37,11 @@ def main(words: Sequence[str] | None = None) -> int:
     Args:
         words: The command line without the program's name; None takes this process's own.
     """
-    asked = _parser().parse_args(words)
+    parser = _parser()
+    asked = parser.parse_args(words)
+    if asked.command is None:
+        parser.print_help(sys.stderr)
+        return 2
     try:
         status: int = asked.run(asked, screen_for(sys.stdout, plain=asked.plain))
         sys.stdout.flush()

@@ -69,8 +69,9 @@ class Screen:
         """Write a table of names and what is known about them."""
         self._write()
         self._write(title)
+        width = max(16, *(len(name) for name, _ in rows))
         for name, text in rows:
-            self._write(f"  {name:18} {text}")
+            self._write(f"  {name:{width}}  {text}")
 
     def raw(self, text: str) -> None:
         """Write a text as it is, for other programs."""
