@@ -184,7 +184,8 @@ class AsyncPool(PoolBook[AsyncConnection]):
         itself, us = weakref.ref(connection), weakref.ref(self)  # the loop keeps the transport, and that this function
         hooks = self._hooks
         connection.on_close = lambda: _note_closed(us, itself, hooks, where)
-        self._enter(connection, place, began)
+        self._enter(connection, place)
+        self._tell_opened(began)
         if self._closed:
             connection.close()
             raise self._is_over("a connection was opened")

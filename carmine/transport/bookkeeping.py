@@ -137,8 +137,8 @@ class PoolBook(Generic[C]):
         self._places.append(weakref.ref(place))
         return place
 
-    def _enter(self, connection: C, place: Place, began: float) -> None:
-        """Put a new connection into the books."""
+    def _enter(self, connection: C, place: Place) -> None:
+        """Put a new connection into the books; one caller at a time."""
         if self.options.max_lifetime is not None:
             share = 1.0 - _JITTER * random.random()
             connection.expires = connection.opened + self.options.max_lifetime * share
@@ -146,6 +146,8 @@ class PoolBook(Generic[C]):
         self._everything = [known for known in self._everything if known() is not None]
         self._everything.append(weakref.ref(connection))
         self._opened += 1
+
+    def _tell_opened(self, began: float) -> None:
         tell(self._hooks, "on_connect", str(self.options.address), time.monotonic() - began)
 
     def _has_space(self) -> bool:
@@ -158,9 +160,18 @@ class PoolBook(Generic[C]):
         )
 
     def tidy(self) -> None:
-        """Close connections that have been idle for too long, the oldest first; at most once a second."""
+        """Close connections that are too many, and at most once a second those that have been idle for too long.
+
+        The fast path gives back without a look at `max_idle`; this is its look.
+        """
         now = time.monotonic()
         limit = self.options.max_idle_time
+        most = self.options.max_idle
+        while most is not None and len(self.idle) > most:
+            try:
+                self.idle.pop(0).close()
+            except IndexError:
+                return
         if now < self._tidy_at:
             return
         self._tidy_at = now + _TIDY_EVERY
@@ -192,7 +203,7 @@ class PoolBook(Generic[C]):
         return [connection for known in list(self._everything) if (connection := known()) is not None]
 
     def _exhausted(self, waited: float) -> PoolTimeout:
-        """Return the error for a caller that waited in vain; it counts as well."""
+        """Return the error for a caller that waited in vain; it counts as well. One caller at a time."""
         self._timeouts += 1
         stats = self.stats()
         notes = sorted(connection.note for connection in self._alive() if connection.note is not None)

@@ -7,9 +7,13 @@ Hooks see names, addresses, times and errors, never arguments or replies. What a
 from __future__ import annotations
 
 import sys
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Hooks", "tell"]
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Hooks", "Watched", "tell"]
 
 
 class Hooks:
@@ -19,7 +23,7 @@ class Hooks:
     """
 
     def on_command_start(self, name: str, address: str) -> None:
-        """Hear that a command (or "PIPELINE", "TRANSACTION") is about to be sent."""
+        """Hear that a command (or "PIPELINE", or the "TRANSACTION" of MULTI to EXEC) is about to be sent."""
 
     def on_command_end(self, name: str, address: str, seconds: float, error: BaseException | None) -> None:
         """Hear that a command has ended, after all attempts, and with which error."""
@@ -51,3 +55,27 @@ def tell(hooks: Any, name: str, *facts: object) -> None:
         method(*facts)
     except Exception as error:  # noqa: BLE001 - the caller's reply must not depend on who watches
         sys.excepthook(type(error), error, error.__traceback__)
+
+
+class Watched:
+    """Tell the hooks that a command starts and how it ends, for the length of a `with` block."""
+
+    __slots__ = ("_began", "_hooks", "_name", "_where")
+
+    def __init__(self, hooks: Any, name: str, where: object) -> None:
+        self._hooks = hooks
+        self._name = name
+        self._where = where
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        if self._hooks is not None:
+            self._began = time.monotonic()
+            tell(self._hooks, "on_command_start", self._name, str(self._where))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._hooks is not None:
+            seconds = time.monotonic() - self._began
+            tell(self._hooks, "on_command_end", self._name, str(self._where), seconds, error)

@@ -139,7 +139,9 @@ class Pool(PoolBook[Connection]):
         timed_out = self._withdraw(waiter)
         tell(self._hooks, "on_pool_wait", waited, timed_out)
         if timed_out:
-            raise self._exhausted(waited)
+            with self._lock:
+                error = self._exhausted(waited)
+            raise error
         connection, waiter.connection = waiter.connection, None
         if connection is not None:
             if self._is_fit(connection, probe="borrow" in self.options.check):
@@ -182,7 +184,9 @@ class Pool(PoolBook[Connection]):
             raise
         if self._hooks is not None:
             connection.on_close = lambda: tell(self._hooks, "on_close", where)
-        self._enter(connection, place, began)
+        with self._lock:
+            self._enter(connection, place)
+        self._tell_opened(began)
         if self._closed:
             connection.close()
             raise self._is_over("a connection was opened")

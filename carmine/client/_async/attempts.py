@@ -85,7 +85,7 @@ class AsyncAttempts:
                 connection.close()
             return reply
         except NetworkError as problem:
-            tell(self._hooks, "on_error", str(self._pool.options.address), problem)
+            self._tell_lost(problem)
             raise
         finally:
             await self._pool.give_back(connection)
@@ -157,8 +157,15 @@ class AsyncAttempts:
         connection = await self._pool.borrow()
         try:
             await connection.execute_many(commands, self._text, replies, seconds, modes)
+        except NetworkError as problem:
+            self._tell_lost(problem)
+            raise
         finally:
             await self._pool.give_back(connection)
+
+    def _tell_lost(self, problem: NetworkError) -> None:
+        """Let the hooks hear that a connection was lost under a call."""
+        tell(self._hooks, "on_error", str(self._pool.options.address), problem)
 
     async def _borrow(self, note: str) -> AsyncConnection:
         return await self._pool.borrow(note)

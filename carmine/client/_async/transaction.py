@@ -13,7 +13,8 @@ from carmine.commands._async import AsyncCommands
 from carmine.commands.command import modes_of, words_of
 from carmine.commands.flags import STATE
 from carmine.commands.specs import lookup
-from carmine.errors import CarmineError, UsageError
+from carmine.errors import CarmineError, NetworkError, UsageError
+from carmine.transport.hooks import Watched
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -98,7 +99,13 @@ class AsyncTransaction(Queue[T], Generic[T]):
             self._is_watching = True
         timeout = patience(spec, words, self._client._pool.options.read_timeout)
         text = self._text if spec.text is None else spec.text
-        result = finish(spec, await connection.execute(words, text, timeout), connection.address)
+        with Watched(self._client._hooks, spec.name, connection.address):
+            try:
+                reply = await connection.execute(words, text, timeout)
+            except NetworkError as problem:
+                self._client._tell_lost(problem)
+                raise
+            result = finish(spec, reply, connection.address)
         if spec.name != "WATCH":
             self.prelude.append(result)
         return result
@@ -139,7 +146,10 @@ class AsyncTransaction(Queue[T], Generic[T]):
             raise problem
 
     async def _exec(self) -> None:
-        connection = await self._hold()
+        with Watched(self._client._hooks, "TRANSACTION", self._client._pool.options.address):
+            await self._exec_on(await self._hold())
+
+    async def _exec_on(self, connection: AsyncConnection) -> None:
         queue = self._queued.take()
         self._sent = queue
         modes = modes_of(queue, self._text)
@@ -150,6 +160,8 @@ class AsyncTransaction(Queue[T], Generic[T]):
             await connection.execute_many(commands, text, replies, None, None, True)
             settle_exec(queue, replies, connection.address, modes)
         except CarmineError as problem:
+            if isinstance(problem, NetworkError):
+                self._client._tell_lost(problem)
             for entry in queue:
                 if not entry.is_settled:
                     entry.settle(problem)

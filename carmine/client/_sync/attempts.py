@@ -86,7 +86,7 @@ class Attempts:
                 connection.close()
             return reply
         except NetworkError as problem:
-            tell(self._hooks, "on_error", str(self._pool.options.address), problem)
+            self._tell_lost(problem)
             raise
         finally:
             self._pool.give_back(connection)
@@ -158,8 +158,15 @@ class Attempts:
         connection = self._pool.borrow()
         try:
             connection.execute_many(commands, self._text, replies, seconds, modes)
+        except NetworkError as problem:
+            self._tell_lost(problem)
+            raise
         finally:
             self._pool.give_back(connection)
+
+    def _tell_lost(self, problem: NetworkError) -> None:
+        """Let the hooks hear that a connection was lost under a call."""
+        tell(self._hooks, "on_error", str(self._pool.options.address), problem)
 
     def _borrow(self, note: str) -> Connection:
         return self._pool.borrow(note)

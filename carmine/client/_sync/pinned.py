@@ -12,7 +12,8 @@ from carmine.client.core import NEVER, finish, patience, refuse
 from carmine.commands._sync import Commands
 from carmine.commands.flags import STATE, UNKNOWN
 from carmine.commands.specs import lookup
-from carmine.errors import CarmineError, UsageError
+from carmine.errors import CarmineError, NetworkError, UsageError
+from carmine.transport.hooks import Watched
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -61,12 +62,24 @@ class PinnedConnection(Commands[T], Generic[T]):
                 connection.set_protocol(3)  # RESP3's reader takes RESP2's replies as well, not the other way round
         timeout = patience(spec, words, self._client._pool.options.read_timeout)
         text = self._text if spec.text is None else spec.text
-        reply = connection.execute(words, text, timeout, spec.name == "EXEC")
-        if spec.flags & STATE and not isinstance(reply, CarmineError):
-            self._in_multi = spec.name == "MULTI" or (self._in_multi and spec.name not in ("EXEC", "DISCARD", "RESET"))
-        elif self._in_multi and reply in ("QUEUED", b"QUEUED"):
-            return reply
-        return finish(spec, reply, connection.address)
+        with Watched(self._client._hooks, spec.name, connection.address):
+            try:
+                reply = connection.execute(words, text, timeout, spec.name == "EXEC")
+            except NetworkError as problem:
+                self._client._tell_lost(problem)
+                raise
+            if spec.flags & STATE:
+                self._note_multi(spec.name, isinstance(reply, CarmineError))
+            elif self._in_multi and reply in ("QUEUED", b"QUEUED"):
+                return reply
+            return finish(spec, reply, connection.address)
+
+    def _note_multi(self, name: str, failed: bool) -> None:
+        """Follow whether commands are being queued; EXEC and DISCARD end that even when they fail."""
+        if name == "MULTI":
+            self._in_multi = self._in_multi or not failed
+        elif name in ("EXEC", "DISCARD", "RESET"):
+            self._in_multi = False
 
     def _held(self) -> Connection:
         if self._connection is None:
