@@ -45,7 +45,7 @@ class Engine(Attempts):
         self._idle = []
         self._execute = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
         self._execute_slowly = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
-        self._execute_queue = self._refuse_closed  # type: ignore[method-assign]  # for good
+        self._execute_queue = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
         self._borrow = self._refuse_closed  # type: ignore[method-assign]  # for good
         if self._owns_pool:
             self._pool.close()
@@ -61,7 +61,7 @@ class Engine(Attempts):
         try:
             reply = connection.execute(words, self._text if spec.text is None else spec.text)
         except BaseException as error:
-            self._pool.give_back(connection)  # which closes it
+            self._pool.take_back(connection)  # which closes it
             if isinstance(error, NetworkError):
                 return self._execute_slowly(spec, words, error)
             raise
@@ -90,7 +90,7 @@ class Engine(Attempts):
         rule = reply.retry if isinstance(reply, ServerError) else RetryRule.NO
         if rule is RetryRule.RECONNECT:
             connection.close()
-        self._pool.give_back(connection)
+        self._pool.take_back(connection)
         if rule is RetryRule.WAIT:
             return self._execute_slowly(spec, words, reply)
         return finish(spec, reply, connection.address)

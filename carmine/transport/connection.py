@@ -50,6 +50,7 @@ class Connection:
         opened: When it was opened (time.monotonic()).
         expires: When it is to be replaced (time.monotonic()); inf for never.
         on_close: Called when it is closed, once.
+        lender: The pool that has lent it by `borrow`; None in between.
         note: What holds it for longer than one call, for the message of PoolTimeout; None in between.
         execute: `(words, decode, timeout=None, each=False)` -> the raw reply.
         execute_many: `(commands, decode, replies, timeout=None, modes=None, each=False)`; appends to `replies`.
@@ -65,6 +66,7 @@ class Connection:
         "execute_many",
         "expires",
         "info",
+        "lender",
         "next_push",
         "note",
         "on_close",
@@ -81,6 +83,7 @@ class Connection:
         self.info: dict[str, Any] = {}
         self.opened = time.monotonic()
         self.expires = math.inf
+        self.lender: object = None
         self.note: str | None = None
         self.execute = io.execute
         self.execute_many = io.execute_many
@@ -115,6 +118,16 @@ class Connection:
         """Keep what counts the connection in its pool, for as long as its socket is open."""
         self._io.place = place
 
+    def pin(self, note: str) -> None:
+        """Belong to one caller for longer than a call: as long as that lasts, it cannot be idle for too long."""
+        self.note = note
+        self._io.max_idle = math.inf
+
+    def unpin(self, max_idle: float | None) -> None:
+        """Belong to the pool again, which gives unused connections so many seconds."""
+        self.note = None
+        self._io.max_idle = math.inf if max_idle is None else max_idle
+
     def set_protocol(self, version: int) -> None:
         """Read what follows as RESP2 or RESP3."""
         self._io.set_protocol(version)
@@ -138,6 +151,11 @@ class Connection:
         """Let go of the descriptor after fork(), in the child: nothing is written, read or shut down."""
         self.on_close = None
         self._io.close()
+
+    def __del__(self) -> None:
+        """Let the hooks hear of a connection that was dropped; the socket closes without it."""
+        if getattr(self, "on_close", None) is not None:
+            self.close()
 
     def __repr__(self) -> str:
         """Show where it leads and its state."""

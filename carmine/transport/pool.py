@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from carmine.errors import CarmineError, NetworkError, ServerError
+from carmine.errors import CarmineError, NetworkError, ServerError, UsageError
 from carmine.transport.bookkeeping import Place, PoolBook
 from carmine.transport.connection import Connection, Connector
 from carmine.transport.hooks import tell
@@ -78,8 +78,9 @@ class Pool(PoolBook[Connection]):
             NetworkError, ServerError, ProtocolError: A new connection could not be opened.
         """
         connection = self._from_idle() or self._from_queue()
+        connection.lender = self
         if note is not None:
-            connection.note = f"{note} in thread {threading.current_thread().name!r}"
+            connection.pin(f"{note} in thread {threading.current_thread().name!r}")
         return connection
 
     def _from_idle(self) -> Connection | None:
@@ -101,7 +102,7 @@ class Pool(PoolBook[Connection]):
 
     def _answers(self, connection: Connection) -> bool:
         try:
-            return connection.execute((b"PING",), True) == "PONG"
+            return bool(connection.execute((b"PING",), True) == "PONG")
         except CarmineError:
             return False
 
@@ -131,7 +132,7 @@ class Pool(PoolBook[Connection]):
         except BaseException:
             self._withdraw(waiter)
             if waiter.connection is not None:
-                self.give_back(waiter.connection)
+                self.take_back(waiter.connection)
             waiter.place = None
             self.serve()
             raise
@@ -183,7 +184,8 @@ class Pool(PoolBook[Connection]):
                 tell(self._hooks, "on_error", where, error)
             raise
         if self._hooks is not None:
-            connection.on_close = lambda: tell(self._hooks, "on_close", where)
+            hooks = self._hooks  # not the pool: it would live for as long as its connections do
+            connection.on_close = lambda: tell(hooks, "on_close", where)
         with self._lock:
             self._enter(connection, place)
         self._tell_opened(began)
@@ -203,13 +205,30 @@ class Pool(PoolBook[Connection]):
                 connection = self._open_one(place)
             except (NetworkError, ServerError):
                 return
-            self.give_back(connection)
+            self.take_back(connection)
 
     # Giving back. ----------------------------------------------------------------------------------------------------
 
     def give_back(self, connection: Connection) -> None:
-        """Take a connection back; it is kept if it can be used again and there is room, else closed."""
-        connection.note = None
+        """Take back a connection that was borrowed; it is kept if it can be used again and there is room, else closed.
+
+        Raises:
+            UsageError: It was given back already, or another pool has lent it; whoever has it now is not disturbed.
+        """
+        lender, connection.lender = connection.lender, None
+        if lender is not self:
+            connection.lender = lender
+            raise UsageError(
+                "this connection was given back already: it may be another caller's now"
+                if lender is None
+                else "this connection was lent by another pool: give it back there"
+            )
+        if connection.note is not None:
+            connection.unpin(self.options.max_idle_time)
+        self.take_back(connection)
+
+    def take_back(self, connection: Connection) -> None:
+        """Take a connection that this pool or its clients popped from `idle`; as `give_back`, without its check."""
         keep = self._has_space() and self._is_fit(connection, probe="return" in self.options.check)
         if keep:
             self.idle.append(connection)

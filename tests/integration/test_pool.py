@@ -19,6 +19,7 @@ from carmine.retry import Retry
 from tests.integration.crew import Crew
 from tests.lab import leaks
 from tests.lab.matrix import scaled
+from tests.lab.proxy import Faults
 from tests.lab.servers import wait_until
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from tests.lab.proxy import FaultProxy
     from tests.lab.servers import RedisServer
-
-Make = "Callable[..., carmine.Client[str]]"
 
 
 @pytest.fixture
@@ -132,8 +131,6 @@ def test_those_who_wait_for_single_commands_are_served_in_turn_too(make: Any) ->
 def test_a_waiter_that_gave_up_is_passed_over(make: Any) -> None:
     """The slot goes to the next in the queue, not to the one in the middle that is gone (as A06 asks of tasks)."""
     client = make(pool_size=1, pool_timeout=10)
-    impatient: carmine.Client[str] = make(pool_size=1, pool_timeout=0.2)
-    impatient._pool.options  # noqa: B018 - a pool of its own: the impatient one is made below from the shared one
     order: list[str] = []
 
     def wait(name: str) -> None:
@@ -144,7 +141,6 @@ def test_a_waiter_that_gave_up_is_passed_over(make: Any) -> None:
         pass
 
     def interrupted() -> None:
-        sys.setswitchinterval(0.005)
         with client.connection():
             order.append("middle")
 
@@ -251,27 +247,30 @@ def test_min_idle_does_not_make_a_poor_server_an_error(make: Any, server: RedisS
     assert client.pool.stats().open <= 2
 
 
-def test_max_idle_holds_whatever_came_back_on_which_path(make: Any, server: RedisServer) -> None:
-    client = make(max_idle=2)
-    with holding(client, 6):
-        pass
-    assert client.pool.stats().idle == 2
-    release = threading.Event()
-
-    def slow() -> None:
-        client.execute("BLPOP", "stay", 5)
-
-    with Crew() as crew:
-        # two leave by the fast path, four more are opened; all six come back
-        server.pause()
-        for number in range(6):
+def test_max_idle_holds_whatever_came_back_on_which_path(url: str, proxy: FaultProxy, protocol: Any) -> None:
+    """Two calls go out on the fast path; while they are under way, two others come back first."""
+    slow = Faults()
+    proxy.plan = lambda number: slow if number <= 2 else None
+    with carmine.Client(proxy.url(url), protocol=protocol, max_idle=2) as client:
+        with holding(client, 6):
+            pass
+        assert client.pool.stats().idle == 2  # of six
+        client.pool.close()
+    with carmine.Client(proxy.url(url), protocol=protocol, max_idle=2) as client, Crew() as crew:
+        proxy.plan = lambda number: slow
+        with holding(client, 2):
+            pass
+        proxy.plan = None
+        slow.delay["s2c"] = 0.2
+        for number in range(2):
             crew.start(client.get, f"k:{number}")
-        wait_until(lambda: client.pool.stats().in_use + client.pool.stats().waiting >= 2, "busy connections")
-        release.set()
-        server.resume()
-    client.ping()
-    assert client.pool.stats().idle <= 2
-    server.wait_clients(client.pool.stats().idle)
+        wait_until(lambda: client.pool.stats().in_use == 2, "two calls")
+        with holding(client, 2):
+            pass
+        assert client.pool.stats().idle == 2
+        crew.join()
+        assert client.pool.stats().idle <= 2
+        proxy.wait_open(client.pool.stats().idle)
 
 
 def test_max_idle_of_nothing_keeps_nothing(make: Any, server: RedisServer) -> None:
@@ -335,14 +334,26 @@ def test_an_old_connection_is_replaced(make: Any, server: RedisServer) -> None:
     assert client.pool.stats().open == 1
 
 
-def test_a_held_connection_is_not_taken_away_for_its_age(make: Any) -> None:
-    client = make(max_lifetime=0.02, max_idle_time=0.02)
+@pytest.mark.parametrize("check", [("idle",), ()])
+def test_a_held_connection_is_not_taken_away_for_its_age(make: Any, check: Any) -> None:
+    client = make(max_lifetime=0.02, max_idle_time=0.02, check=check)
     with client.connection() as connection:
         first = connection.client_id()
         held = connection._held()
-        wait_until(lambda: time.monotonic() > held.expires, "the end of a life")
+        wait_until(lambda: held.idle_for > 0.02, "the end of a life")
         assert connection.client_id() == first
     assert client.client_id() != first
+    with client.transaction("k") as tx:
+        held = tx._connection
+        wait_until(lambda: held.idle_for > 0.02, "the end of a life")
+        tx.set("k", "v")
+    assert client.get("k") == "v"
+    client = make(max_idle_time=0.05, check=check, retry=Retry(1))
+    with client.connection() as connection:
+        first = connection.client_id()
+    held = client.pool.idle[0]
+    wait_until(lambda: held.idle_for > 0.05, "too long an idleness")
+    assert client.client_id() != first  # given back, it may grow too old again
 
 
 # Checks. -------------------------------------------------------------------------------------------------------------
@@ -399,7 +410,9 @@ def test_without_checks_a_dead_connection_is_met_in_use(make: Any, server: Redis
     assert client.incr("n") == 1
 
 
-@pytest.mark.parametrize(("check", "pings"), [(("idle",), 0), (("borrow",), 5), (("return",), 5), (("borrow", "return"), 10)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("check", "pings"), [(("idle",), 0), (("borrow",), 5), (("return",), 5), (("borrow", "return"), 10)]
+)
 def test_checks_ask_the_server_when_they_should(
     url: str, proxy: FaultProxy, protocol: Any, check: Any, pings: int
 ) -> None:
@@ -443,10 +456,11 @@ def test_clients_share_a_pool(make: Any, server: RedisServer) -> None:
 
 
 def test_a_shared_pool_comes_without_options(make: Any) -> None:
-    pool = make().pool
-    for refused in (lambda: carmine.Client("redis://h", pool=pool), lambda: carmine.Client(pool=pool, db=3)):
-        with pytest.raises(UsageError, match=r"^a client that shares a pool takes its URL and options from there"):
-            refused()
+    pool: carmine.Pool = make().pool
+    with pytest.raises(UsageError, match=r"^a client that shares a pool takes its URL and options from there"):
+        carmine.Client("redis://h", pool=pool)
+    with pytest.raises(UsageError, match=r"^a client that shares a pool takes its URL and options from there"):
+        carmine.Client(pool=pool, db=3)
 
 
 # No pooling. ---------------------------------------------------------------------------------------------------------
@@ -475,14 +489,13 @@ def test_counts_and_repr_are_honest(make: Any, server: RedisServer) -> None:
     client = make(pool_size=3, pool_timeout=5)
     where = client.options.address
     assert repr(client.pool) == f"<Pool of {where}: 0 open, 0 idle, 0 waiting, at most 3>"
-    with Crew() as crew:
-        with holding(client, 2):
-            assert client.pool.stats() == (3, 2, 0, 2, 0, 2, 0)
-            with client.connection():
-                crew.start(client.ping)
-                wait_waiting(client, 1)
-                assert client.pool.stats() == (3, 3, 0, 3, 1, 3, 0)
-                assert repr(client.pool) == f"<Pool of {where}: 3 open, 0 idle, 1 waiting, at most 3>"
+    with Crew() as crew, holding(client, 2):
+        assert client.pool.stats() == (3, 2, 0, 2, 0, 2, 0)
+        with client.connection():
+            crew.start(client.ping)
+            wait_waiting(client, 1)
+            assert client.pool.stats() == (3, 3, 0, 3, 1, 3, 0)
+            assert repr(client.pool) == f"<Pool of {where}: 3 open, 0 idle, 1 waiting, at most 3>"
     assert client.pool.stats() == (3, 3, 3, 0, 0, 3, 0)
     assert repr(client) == f"<Client of {where}, str, <Pool of {where}: 3 open, 3 idle, 0 waiting, at most 3>>"
     server.call("CLIENT", "KILL", "TYPE", "normal")
@@ -545,11 +558,11 @@ def test_closing_ends_what_is_under_way(make: Any, server: RedisServer, calls: s
 
             for _ in range(8):
                 crew.start(work)
-            wait_until(lambda: (server.call("GET", "n") or b"0") > b"1", "some work")
+            wait_until(lambda: server.call("EXISTS", "n") == 1, "some work")
         else:
             for _ in range(4 if calls == "blocking" else 8):
                 crew.start(client.blpop, "empty", 0)
-            wait_until(lambda: client.pool.stats().in_use == 4, "four calls")
+            wait_until(lambda: server.info("clients")["blocked_clients"] == "4", "four calls")
             if calls == "waiting":
                 wait_waiting(client, 4)
         client.close()
@@ -572,7 +585,7 @@ def test_closing_finds_every_connection_however_many_were_opened_at_once(make: A
             with Crew(within=10) as crew:
                 for _ in range(24):
                     crew.start(client.blpop, "empty", 0)
-                wait_until(lambda client=client: int(server.info("clients")["blocked_clients"]) == 24, "24 calls")
+                wait_until(lambda: server.info("clients")["blocked_clients"] == "24", "24 calls")
                 client.close()
                 crew.join()
                 crew.errors.clear()
@@ -608,7 +621,7 @@ def test_hooks_hear_of_connections_and_commands(make: Any) -> None:
     where = str(client.options.address)
     client.set("k", "v")
     assert hooks.names() == ["on_command_start", "on_connect", "on_command_end"]
-    (address, seconds), = hooks.facts("on_connect")
+    ((address, seconds),) = hooks.facts("on_connect")
     assert (address, seconds > 0) == (where, True)
     assert hooks.facts("on_command_start") == [("SET", where)]
     name, address, seconds, error = hooks.facts("on_command_end")[0]
@@ -690,7 +703,7 @@ def test_hooks_hear_of_waiting(make: Any) -> None:
     client = make(hooks=hooks, pool_size=1, pool_timeout=0.05)
     with client.connection(), pytest.raises(PoolTimeout):
         client.ping()
-    (seconds, timed_out), = hooks.facts("on_pool_wait")
+    ((seconds, timed_out),) = hooks.facts("on_pool_wait")
     assert (timed_out, 0.05 <= seconds < 0.3) == (True, True)
     hooks.heard.clear()
     patient = make(hooks=hooks, pool_size=1, pool_timeout=10)
