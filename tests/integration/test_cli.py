@@ -72,7 +72,7 @@ class TestDemo:
     @pytest.mark.parametrize(
         "said",
         [
-            r"\d us  client\.get\(\"user:1\"\) +'Ada'",
+            r"\d [mu]s  client\.get\(\"user:1\"\) +'Ada'",
             r"[\d.]+ [mu]s  with client\.pipeline\(\) as pipe:",
             "-> WatchError: ",
             "-> WrongTypeError: WRONGTYPE",
