@@ -57,7 +57,6 @@ class Transaction(Queue[T], Generic[T]):
     """One attempt at a transaction.
 
     Attributes:
-        now: The commands, run at once instead of queued: `tx.now.get(key)`.
         prelude: What `now` has given so far.
         replies: After the block, the replies of EXEC, an error as a value.
     """
@@ -70,9 +69,15 @@ class Transaction(Queue[T], Generic[T]):
         self._raise_errors = raise_errors
         self._connection: Connection | None = None
         self._is_watching = False
-        self.now: TransactionNow[T] = TransactionNow(self)
         self.prelude: list[Any] = []
         self._sent: list[Reply[Any]] = []
+
+    @property
+    def now(self) -> TransactionNow[T]:
+        """The commands, run at once instead of queued: `tx.now.get(key)`."""
+        # Made anew each time: two objects that hold each other would keep the connection of an interrupted block
+        # until the next garbage collection.
+        return TransactionNow(self)
 
     @property
     def replies(self) -> list[Any]:
@@ -178,13 +183,10 @@ class Transaction(Queue[T], Generic[T]):
             return
         try:
             if self._is_watching and connection.is_usable:
-                self._is_watching = False
-                reply = connection.execute((b"UNWATCH",), True)
-                if reply != "OK":
-                    connection.close()
+                self._is_watching = connection.execute((b"UNWATCH",), True) != "OK"
         except CarmineError:
-            connection.close()  # which forgets the keys as well; the block's own outcome is what the caller wants
+            self._is_watching = True  # the block's own outcome is what the caller wants
         finally:
             if self._is_watching:
-                connection.close()
+                connection.close()  # which forgets the keys as well
             self._client._give_back(connection)
