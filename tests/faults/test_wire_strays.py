@@ -47,7 +47,15 @@ def test_c04_a_late_reply_reaches_nobody_else(lab: Lab, shape: str) -> None:
 def test_c07_a_stray_reply_on_an_idle_connection(lab: Lab) -> None:
     """What is no push and lies there at borrow time ends the connection, and answers nobody."""
     driver = lab.client()
-    for stray in (STALE, b"$5\r\nSTALE\r\n", b"+STA", b":1\r\n:2\r\n", b"-ERR stale\r\n", b"*1\r\n+STALE\r\n", b"_\r\n"):
+    for stray in (
+        STALE,
+        b"$5\r\nSTALE\r\n",
+        b"+STA",
+        b":1\r\n:2\r\n",
+        b"-ERR stale\r\n",
+        b"*1\r\n+STALE\r\n",
+        b"_\r\n",
+    ):
         for shape in SHAPES.values():
             lab.wait_idle()
             before = driver.stats()
@@ -195,11 +203,10 @@ def test_c18_the_servers_output_buffer_limit(lab: Lab) -> None:
 LARGE_REPLY: Final = 4 << 20
 
 
+@pytest.mark.parametrize("pool_size", [1], ids=["pool1"], indirect=True)  # a pipeline uses one connection
 @pytest.mark.parametrize("request_size", [10, 100_000], ids=["small-requests", "large-requests"])
 def test_c19_a_pipeline_never_deadlocks(lab: Lab, request_size: int) -> None:
     """The server reads no further request until its replies are taken; so the client reads while it writes."""
-    if lab.pool_size > 1:
-        pytest.skip("a pipeline uses one connection, whatever the pool's size")
     count = scaled(1000)
     large = min(20, count)  # the others are shorter: 4 GB would test this machine's memory
 
