@@ -7,13 +7,13 @@ at the same offsets.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, NoReturn
 
-from carmine.errors import DecodeError, ProtocolError, UsageError, server_error
+from carmine.errors import DecodeError, server_error
+from carmine.protocol._numbers import is_decimal, parse_integer
+from carmine.protocol._stream import Stream
 from carmine.protocol.limits import (
     DEFAULT_LIMITS,
-    LARGE_BULK,
     MAX_HEADER,
     MAX_NUMBER,
     NULLABLE,
@@ -21,7 +21,7 @@ from carmine.protocol.limits import (
     Limits,
     bounded,
 )
-from carmine.protocol.values import NEED_DATA, Attributed, NeedData, Push, Verbatim, map_of, set_of
+from carmine.protocol.values import NEED_DATA, Attributed, Push, Verbatim, map_of, set_of
 
 __all__ = ["Parser"]
 
@@ -36,10 +36,7 @@ _LINES: Final = frozenset(b"+-")
 _NUMBERS: Final = frozenset(b",(")
 _BULKS: Final = frozenset(b"$=!;")
 _COUNTED: Final = frozenset(b"$*%~")
-_DECIMAL: Final = re.compile(rb"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|-?inf|-?nan")
 _INT64: Final = 1 << 63
-_DIGITS: Final = 4000  # at once: below CPython's limit of 4,300 digits for int()
-_AT_REST: Final = 16384  # bytes of the memory that get_buffer gives
 _HEADS: Final = {
     (b"%c%d\r\n" % (kind, count))[:4]: (count * (1 + (kind == _MAP)), 4 + (count > 9))
     for kind, first in ((_STRING, 0), (_ARRAY, 1), (_MAP, 1), (_SET, 1))
@@ -49,13 +46,6 @@ _HEADS: Final = {
 
 To look these up is several times quicker than to find the line's end and to check and convert what stands before."""
 _NO_HEAD: Final = (0, 0)
-
-
-def _is_decimal(line: bytes) -> bool:
-    """Whether the text is a double of the grammar; a plain one is known without the expression."""
-    if line.replace(b".", b"", 1).isdigit() and line[0] != 46 != line[-1]:
-        return True
-    return _DECIMAL.fullmatch(line) is not None
 
 
 class _GoOn:
@@ -68,19 +58,7 @@ _Frame = tuple[int, int, list[Any], DecodeError | None, bool]
 """Type byte; how many values make it complete (-1: an end mark does); the values; `_bad` and `_in_push` before it."""
 
 
-def _parse_integer(digits: bytes) -> int | None:
-    """Return the integer of an optional sign and ASCII digits, of any length, or None."""
-    body = digits[1:] if digits[:1] in (b"-", b"+") else digits
-    if not body.isdigit():
-        return None
-    first = (len(body) - 1) % _DIGITS + 1
-    value = int(body[:first])
-    for start in range(first, len(body), _DIGITS):
-        value = value * 10**_DIGITS + int(body[start : start + _DIGITS])
-    return -value if digits[:1] == b"-" else value
-
-
-class Parser:
+class Parser(Stream):
     """Parse a stream of RESP2 or RESP3 replies.
 
     Args:
@@ -92,29 +70,17 @@ class Parser:
 
     __slots__ = (
         "_bad",
-        "_base",
         "_body",
-        "_busy",
-        "_data",
-        "_ended",
-        "_failure",
         "_in_push",
         "_is_push",
-        "_lent",
         "_limits",
         "_max_depth",
         "_max_bulk",
         "_max_elements",
         "_max_line",
-        "_missing",
-        "_pending",
-        "_position",
         "_protocol",
-        "_scratch",
-        "_seen",
         "_stack",
         "_streamed",
-        "_torn",
         "_types",
         "attributes",
         "decode",
@@ -132,24 +98,13 @@ class Parser:
         self.attributes = attributes
         self._limits = limits
         self._max_depth, self._max_bulk, self._max_elements, self._max_line, _ = bounded(limits)
-        self._data = b""  # what is being parsed
-        self._position = 0  # of the next byte to parse, in the data
-        self._base = 0  # offset of the data's first byte in the stream
-        self._pending = bytearray()  # what came since
-        self._missing: tuple[int, bool] | None = None  # what the data lack, as _more wants it
-        self._seen = 0  # no CR lies before this in `_pending`
+        super().__init__()
         self._stack: list[_Frame] = []
         self._body: tuple[int, int] | None = None  # type and length of a bulk whose header was read
         self._streamed = 0  # bytes of the streamed string's chunks so far
         self._bad: DecodeError | None = None  # the first string of this reply that is not UTF-8
         self._in_push = False
         self._is_push = False  # a push was completed by the step just done
-        self._scratch = bytearray()
-        self._lent = 0  # bytes that get_buffer gave last
-        self._failure: ProtocolError | None = None
-        self._ended = False
-        self._busy = False  # somebody is inside a call
-        self._torn = False  # a call is changing the state; after it: it was interrupted
 
     @property
     def protocol(self) -> int:
@@ -185,35 +140,6 @@ class Parser:
             return self._stack[0][0] == _PUSH
         begun = self._data[self._position : self._position + 1] or self._pending[:1]
         return self._body is None and begun == b">"
-
-    def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take over bytes of the stream; what comes after a ProtocolError is ignored.
-
-        Raises:
-            ProtocolError: The stream had ended.
-        """
-        self._check_free()
-        self._take_over(data if type(data) is bytes else memoryview(data).cast("B").tobytes())
-
-    def get_buffer(self, hint: int) -> memoryview:
-        """Return memory to receive into; `received` says how much of it was used."""
-        self._check_free()
-        self._lent = min(max(hint, _AT_REST), LARGE_BULK)
-        if len(self._scratch) != self._lent:
-            self._scratch = bytearray(self._lent)
-        return memoryview(self._scratch)
-
-    def received(self, count: int) -> None:
-        """Take over the first `count` bytes of the memory that `get_buffer` gave.
-
-        Raises:
-            ValueError: That is more than it gave, or it was not asked since the last bytes.
-            ProtocolError: The stream had ended.
-        """
-        self._check_free()
-        if not 0 <= count <= self._lent:
-            raise ValueError("more bytes than get_buffer gave")
-        self._take_over(memoryview(self._scratch)[:count].tobytes())
 
     def feed_eof(self) -> None:
         """Say that the stream has ended; replies that were not read before are lost.
@@ -280,25 +206,6 @@ class Parser:
             self._busy = False
         return value
 
-    def _check_free(self) -> None:
-        """Refuse a second user: a parser belongs to one connection, which has one user at a time."""
-        if self._busy:
-            raise UsageError("this parser is in use by another thread")
-
-    def _take_over(self, data: bytes) -> None:
-        self._lent = 0
-        if self._failure is not None or self._torn:
-            return
-        if self._ended and data:
-            self._fail("bytes came after the end of the stream", len(self._data) + len(self._pending))
-        self._torn = True  # until every byte is in
-        if self._position == len(self._data) and not self._pending:
-            self._base += self._position
-            self._data, self._position, self._missing = data, 0, None
-        else:
-            self._pending += data
-        self._torn = False
-
     def _parse(self) -> Any:
         stack = self._stack
         if self._missing is not None and not self._more(*self._missing):
@@ -336,32 +243,6 @@ class Parser:
                 elif self._bad is not None:
                     value, self._bad = self._bad, None
                 return value
-
-    def _more(self, needed: int, is_line: bool) -> bool:
-        """Add what came to the data, if that can complete the step they were too short for.
-
-        A step lacks `needed` bytes in all, or a CR if it is a line; until these are there nothing is looked at again,
-        so that a value in many pieces costs no more than one in few.
-        """
-        pending, data, position = self._pending, self._data, self._position
-        if not pending:
-            return False
-        if len(data) - position + len(pending) < needed and not (
-            is_line and (data[-1:] == b"\r" or pending.find(b"\r", self._seen) >= 0)
-        ):
-            self._seen = len(pending)
-            return False
-        self._missing = None
-        self._seen = 0
-        self._data = b"".join((data[position:], pending)) if position < len(data) else bytes(pending)
-        self._pending = bytearray()
-        self._base += position
-        self._position = 0
-        return True
-
-    def _lack(self, needed: int, is_line: bool = False) -> NeedData:
-        self._missing = needed, is_line
-        return NEED_DATA
 
     def _run(self) -> Any:
         """Take what is short, common and whole, until something else comes.
@@ -410,7 +291,7 @@ class Parser:
                         value = int(line)
                     elif what == _SIMPLE and b"\n" not in line and b"\r" not in line and len(line) <= self._max_line:
                         value = line.decode() if as_text else line
-                    elif what == _DOUBLE and resp3 and len(line) < MAX_NUMBER and _is_decimal(line):
+                    elif what == _DOUBLE and resp3 and len(line) < MAX_NUMBER and is_decimal(line):
                         value = float(line)
                     elif what == _NULL and resp3 and not line:
                         value = None
@@ -486,7 +367,7 @@ class Parser:
                 self._fail("a line holds LF", start)
             value = self._text(line) if kind == _SIMPLE else server_error(line.decode("utf-8", "replace"))
         elif kind == _INTEGER:
-            value = _parse_integer(line)
+            value = parse_integer(line)
             if value is None or not -_INT64 <= value < _INT64:
                 self._fail("an integer is not a signed 64-bit decimal", start)
         elif kind == _NULL:
@@ -497,11 +378,11 @@ class Parser:
                 self._fail("a boolean is neither t nor f", start)
             value = line == b"t"
         elif kind == _DOUBLE:
-            if not _is_decimal(line):
+            if not is_decimal(line):
                 self._fail("a double is not a decimal number, inf or nan", start)
             value = float(line)
         elif kind == _BIG:
-            value = _parse_integer(line)
+            value = parse_integer(line)
             if value is None:
                 self._fail("a big number is not a decimal", start)
         else:
@@ -593,18 +474,6 @@ class Parser:
         return _GO_ON
 
     def _fail(self, reason: str, position: int, quoted: int = 40) -> NoReturn:
-        """Refuse the stream, now and for ever, for what stands at `position` of the data."""
-        excerpt = self._data[position : position + quoted]
-        if position < len(self._data):  # a line's or body's first bytes may be all of it that was looked at
-            excerpt += bytes(self._pending[: quoted - len(excerpt)])
-        self._data, self._pending, self._position = b"", bytearray(), 0
         self._stack.clear()
-        self._body = self._bad = self._missing = None
-        self._failure = ProtocolError(reason, offset=self._base + position, excerpt=excerpt)
-        raise self._failure
-
-    def _refuse(self) -> NoReturn:
-        """Raise the error that ended the stream."""
-        if self._failure is None:
-            self._fail("an earlier call was interrupted inside a reply", self._position, 0)
-        raise self._failure.with_traceback(None)
+        self._body = self._bad = None
+        super()._fail(reason, position, quoted)

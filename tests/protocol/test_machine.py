@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from carmine.errors import ProtocolError, UsageError
-from carmine.protocol import NEED_DATA, Limits, Verbatim, _parser, values
+from carmine.protocol import NEED_DATA, Limits, Verbatim, _parser, _stream, values
 from tests.protocol import check_vectors
 from tests.protocol.streams import VECTORS, Mode, observe
 
@@ -181,7 +181,7 @@ def test_an_error_that_cannot_be_built_kills_as_well(twin: Twin, monkeypatch: py
     def broken(*args: object, **facts: object) -> None:
         raise MemoryError
 
-    module = __import__("carmine._resp")._resp if twin.name == "cython" else _parser
+    module = __import__("carmine._resp")._resp if twin.name == "cython" else _stream
     parser = twin.parser(3)
     parser.feed(b"?\r\n+OK\r\n")
     with monkeypatch.context() as patch:

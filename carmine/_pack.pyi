@@ -1,0 +1,13 @@
+from collections.abc import Iterable, Sequence
+from typing import final
+
+from carmine.types import Arg, Key
+
+__all__ = ["encode", "encode_many", "key_slot"]
+
+@final
+class Packer: ...
+
+def encode(*words: Arg) -> bytes: ...
+def encode_many(commands: Iterable[Sequence[Arg]]) -> bytes: ...
+def key_slot(key: Key) -> int: ...
