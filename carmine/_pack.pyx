@@ -236,10 +236,10 @@ def encode_many(commands):
 cdef unsigned short CRC16[256]
 
 cdef int _make_crc() except -1:
-    cdef int byte, bit, crc
+    cdef int byte, _bit, crc
     for byte in range(256):
         crc = byte << 8
-        for bit in range(8):
+        for _bit in range(8):
             crc = ((crc << 1) ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
         CRC16[byte] = crc
     return 0

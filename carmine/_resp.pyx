@@ -6,6 +6,7 @@ stack until their aggregate is complete, so a declared count never allocates: th
 No pointer into a buffer is kept across a call that may move it.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_New, PyDict_SetItem
@@ -197,6 +198,7 @@ cdef class Parser:
             return self.frames[0].kind == c">"
         return not self.body and self.start < self.end and self.buf[self.start] == c">"
 
+    @cython.binding(False)
     def feed(self, data):
         """Take over bytes of the stream; what comes after a ProtocolError is ignored.
 
@@ -264,6 +266,7 @@ cdef class Parser:
             self.fail("the stream ended inside a reply", self.end)
         self.ended = True
 
+    @cython.binding(False)
     def next_reply(self):
         """Return the next reply or push, or NEED_DATA.
 
@@ -279,7 +282,7 @@ cdef class Parser:
         self.busy = True
         try:
             value = self.advance(&is_push)
-        except:
+        except BaseException:
             self.busy = False
             raise
         self.busy = False
@@ -490,6 +493,8 @@ cdef class Parser:
         cdef Py_ssize_t n
         cdef int digit
         while top.remaining > 1 and end - at >= 4 and (at[0] == c"$" or at[0] == c":"):
+            if self.nvalues == self.values_cap:
+                self.grow_values()
             p = at + 1
             n = p[0] - c"0"
             if not 0 <= n <= 9:
@@ -514,13 +519,6 @@ cdef class Parser:
             if value is NULL:
                 PyErr_Clear()
                 break
-            if self.nvalues == self.values_cap:
-                self.start = at - self.buf
-                try:
-                    self.grow_values()
-                except:
-                    Py_XDECREF(value)
-                    raise
             self.values[self.nvalues] = value
             self.nvalues += 1
             top.remaining -= 1
