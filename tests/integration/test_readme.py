@@ -1,20 +1,27 @@
-"""README's code does what its comments say, and its commands exist."""
+"""The code of README and of the documentation does what its comments say, and README's commands exist."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import carmine
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+HOWTO = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def promised(code: str) -> list[str]:
@@ -56,3 +63,40 @@ def test_it_is_one_screen() -> None:
     lines = README.splitlines()
     assert len(lines) <= 50
     assert max(map(len, lines)) <= 120
+
+
+def play(code: str, names: dict[str, Any]) -> int:
+    """Run a block statement by statement; compare what stands behind `# ->`, and return how often that was."""
+    lines = code.splitlines()
+    compared = 0
+    for statement in ast.parse(code).body:
+        said = re.search(r"  # -> (.+)$", lines[(statement.end_lineno or 0) - 1])
+        if said is None:
+            exec(compile(ast.Module([statement], []), "howto.md", "exec"), names)
+            continue
+        assert isinstance(statement, ast.Expr)
+        given = eval(compile(ast.Expression(statement.value), "howto.md", "eval"), names)
+        assert (ast.unparse(statement), repr(given)) == (ast.unparse(statement), said[1])
+        compared += 1
+    return compared
+
+
+def test_the_code_of_the_how_to(url: str) -> None:
+    names: dict[str, Any] = {"url": url, "__name__": "howto"}
+    try:
+        compared = sum(play(code, names) for code in blocks("python", HOWTO))
+    finally:
+        names["client"].close()
+    assert compared == HOWTO.count("  # -> ") > 20
+
+
+@pytest.mark.parametrize("code", ["1 + 1  # -> 3", "x = 1  # -> 1", "[1]  # -> (1,)"])
+def test_a_wrong_claim_would_be_seen(code: str) -> None:
+    with pytest.raises(AssertionError):
+        play(code, {})
+
+
+def test_every_public_name_has_its_place_in_the_reference() -> None:
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md")]
+    documented = set(re.findall(r"^\.\. auto\w+:: (\w+)$", "\n".join(pages), re.MULTILINE))
+    assert set(carmine.__all__) - {"__version__"} - documented == set()
