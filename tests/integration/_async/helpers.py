@@ -1,0 +1,19 @@
+"""What tests of both worlds share."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from carmine._bridge import aio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+async def until(condition: Callable[[], bool], what: str, patience: float = 10.0) -> None:
+    """Wait until a condition holds that nobody announces."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true within {patience} s"
+        await aio.sleep(0.002)
