@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -129,6 +130,28 @@ class TestDemo:
             child.stdout.close()
             assert child.stderr.read() == b""
             assert child.wait(30) == 0
+
+    def test_an_interrupt_ends_it_and_its_server(self) -> None:
+        with subprocess.Popen(
+            [sys.executable, "-m", "carmine", "demo"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as child:
+            assert child.stdout is not None
+            said = ""
+            while "\n11. " not in said:  # which takes half a second
+                line = child.stdout.readline()
+                assert line
+                said += line
+            child.send_signal(signal.SIGINT)
+            _, complaint = child.communicate(timeout=30)
+        assert complaint == "\ncarmine demo: interrupted\n"
+        assert child.returncode == 130
+        [url] = re.findall(r"redis://127\S+", said)
+        with pytest.raises(carmine.ConnectFailed):
+            carmine.connect(url, retry=carmine.Retry(1)).ping()
 
     def test_no_server_is_one_sentence(self) -> None:
         done = run("demo", CARMINE_REDIS_SERVER="/nowhere/redis-server")
