@@ -79,7 +79,7 @@ class ConnectorBase:
 
         Returns where the first reply says why the server closed the connection: too many clients, protected mode.
         """
-        if not (replies and isinstance(replies[0], ServerError)):
+        if not (isinstance(problem, ConnectionLost) and replies and isinstance(replies[0], ServerError)):
             self._explain(problem)
 
     def _explain(self, problem: CarmineError) -> NoReturn:
