@@ -16,7 +16,7 @@ from carmine.retry import Retry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from carmine.transport.pool import PoolStats
+    from carmine.transport.bookkeeping import PoolStats
 
 __all__ = ["ONCE", "SHAPES", "Driver", "SyncDriver", "canaries", "child_canaries"]
 

@@ -162,15 +162,13 @@ class Lab:
         with self.within(within), pytest.raises(kinds) as caught:
             function(*words)
         error = caught.value
-        self.saw(error)
-        if outcome is not None:
-            assert isinstance(error, NetworkError)
-            assert error.outcome is outcome, str(error)
+        self.saw(error, outcome)
         return error
 
-    def saw(self, error: BaseException) -> None:
-        """Judge an error that a scenario caught itself, and keep its text for the search for secrets."""
+    def saw(self, error: BaseException, outcome: Outcome | None = None) -> None:
+        """I7: judge an error that a scenario caught itself, and keep its text for the search for secrets."""
         assert isinstance(error, CarmineError), repr(error)
+        assert outcome is None or (isinstance(error, NetworkError) and error.outcome is outcome), str(error)
         self.counts["errors"] += 1
         self._texts.append(f"{error!s} {error!r} " + "".join(traceback.format_exception(error)))
 
