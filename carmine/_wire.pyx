@@ -106,7 +106,7 @@ cdef class WireIO:
     cdef public object place
     cdef public bint is_stream
     cdef public double look_after, max_idle
-    cdef bint alive, busy, must_poll
+    cdef bint alive, busy, must_poll, interrupted
     cdef double timeout, began, deadline, last_used, looked
     cdef list early                 # what came before a single command was written whole
     cdef Py_ssize_t want, written, got, max_pushes
@@ -149,6 +149,7 @@ cdef class WireIO:
     def interrupt(self):
         """End the call that another thread has under way, and every later one; that thread closes the socket."""
         self.alive = False
+        self.interrupted = True
         if self.fd >= 0:
             shutdown(self.fd, SHUT_RDWR)
 
@@ -156,7 +157,9 @@ cdef class WireIO:
         cdef int fd = self.fd
         self.alive = False
         self.fd = -1
-        self.place = None
+        if self.place is not None:
+            self.place.is_free = True  # a traceback that somebody keeps may keep it alive
+            self.place = None
         if fd >= 0:
             close_fd(fd)
 
@@ -324,6 +327,8 @@ cdef class WireIO:
         if self.busy:
             raise UsageError(f"the connection to {self.address} is in use by another call")
         if not self.alive:
+            if self.interrupted:  # between two calls, or between our caller's borrowing and this one
+                raise ConnectionLost("the connection was closed by another thread", address=self.address)
             raise UsageError(f"the connection to {self.address} is closed")
         if self.owed:
             raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")

@@ -133,7 +133,8 @@ class Pool(PoolBook[Connection]):
             self._withdraw(waiter)
             if waiter.connection is not None:
                 self.take_back(waiter.connection)
-            waiter.place = None
+            if waiter.place is not None:
+                waiter.place.is_free = True
             self.serve()
             raise
         waited = time.monotonic() - began
@@ -179,7 +180,7 @@ class Pool(PoolBook[Connection]):
         try:
             connection = self._connector.open()
         except BaseException as error:
-            place.is_free = True
+            place.is_free = True  # whoever keeps the error keeps the frames that hold the place
             if isinstance(error, Exception):
                 tell(self._hooks, "on_error", where, error)
             raise

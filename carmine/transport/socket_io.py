@@ -52,6 +52,7 @@ class SocketIO:
         "_busy",
         "_deadline",
         "_got",
+        "_interrupted",
         "_last_used",
         "_looked",
         "_max_pushes",
@@ -75,14 +76,14 @@ class SocketIO:
         self.address = address
         self.owed = 0
         self.pushes: deque[Any] = deque()
-        self.place: object = None
+        self.place: Any = None
         self.is_stream = False
         self.look_after = _QUIET
         self.max_idle = math.inf
         self._max_pushes = parser.limits.pushes
         self._timeout = math.inf if timeout is None else timeout
         self._alive = True
-        self._busy = False
+        self._busy = self._interrupted = False
         self._began = self._deadline = self._last_used = self._looked = time.monotonic()
         self._written = self._got = 0
         self._wants = ""  # "read" or "write" when TLS needs the other direction first
@@ -105,14 +106,19 @@ class SocketIO:
     def close(self) -> None:
         """Close the socket and refuse every further call; harmless the second time."""
         self._alive = False
-        self.place = None
+        if self.place is not None:
+            self.place.is_free = True  # a traceback that somebody keeps may keep it alive
+            self.place = None
         self._socket.close()
 
     def interrupt(self) -> None:
         """End the call that another thread has under way, and every later one; that thread closes the socket."""
         self._alive = False
+        self._interrupted = True
+        # An SSLSocket's own shutdown() first forgets its TLS state: the other thread would go on in plain text.
+        plain = socket.socket if isinstance(self._socket, socket.socket) else type(self._socket)
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)
+            plain.shutdown(self._socket, socket.SHUT_RDWR)
         except OSError:
             return  # not connected any more
 
@@ -168,7 +174,10 @@ class SocketIO:
         """Return whether an idle connection is still good; pushes that came meanwhile are kept."""
         if not self.is_usable:
             return False
-        self._begin(None)
+        try:
+            self._begin(None)
+        except ConnectionLost:  # another thread closed the pool just now
+            return False
         try:
             self._look()
             return True
@@ -218,6 +227,8 @@ class SocketIO:
         if self._busy:
             raise UsageError(f"the connection to {self.address} is in use by another call")
         if not self._alive:
+            if self._interrupted:  # between two calls, or between our caller's borrowing and this one
+                raise ConnectionLost("the connection was closed by another thread", address=self.address)
             raise UsageError(f"the connection to {self.address} is closed")
         if self.owed:
             raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
