@@ -87,10 +87,10 @@ class Stage:
 
     def __init__(self, screen: Screen, names: dict[str, Any], run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self.screen = screen
-        self.names = names
+        self.names: dict[str, Any] = names
         self._run = run
         self._chapters = 0
-        self.steps = 0
+        self.steps: int = 0
         """Statements run so far."""
 
     def perform(self, chapter: Callable[..., object]) -> None:

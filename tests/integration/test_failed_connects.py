@@ -1,4 +1,4 @@
-"""A server that is away costs the pool nothing: the place of a failed connection is free at once, without a collector."""
+"""A server that is away costs the pool nothing: the place of a failed connection is free at once."""
 
 from __future__ import annotations
 
