@@ -46,7 +46,7 @@ class Engine(Attempts):
         self._execute = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
         self._execute_slowly = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
         self._execute_queue = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
-        self._borrow = self._refuse_closed  # type: ignore[method-assign]  # for good
+        self._borrow = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
         if self._owns_pool:
             self._pool.close()
 

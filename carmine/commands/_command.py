@@ -59,12 +59,12 @@ class Spec:
         block: tuple[str, int | str] | None = None,
         keys: tuple[Any, ...] = (),
     ) -> None:
-        self.name = name
-        self.flags = flags
-        self.decode = decode
-        self.text = text
-        self.block = block
-        self.keys = keys
+        self.name: str = name
+        self.flags: int = flags
+        self.decode: Callable[[Any], Any] | None = decode
+        self.text: bool | None = text
+        self.block: tuple[str, int | str] | None = block
+        self.keys: tuple[Any, ...] = keys
 
     def __repr__(self) -> str:
         """Show the name."""

@@ -92,10 +92,10 @@ class Parser(Stream):
         self, protocol: int = 3, decode: bool = False, limits: Limits = DEFAULT_LIMITS, attributes: bool = False
     ) -> None:
         self.protocol = protocol
-        self.decode = decode
-        self.push_decode = decode
-        self.each = False
-        self.attributes = attributes
+        self.decode: bool = decode
+        self.push_decode: bool = decode
+        self.each: bool = False
+        self.attributes: bool = attributes
         self._limits = limits
         self._max_depth, self._max_bulk, self._max_elements, self._max_line, _ = bounded(limits)
         super().__init__()

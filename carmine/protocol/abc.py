@@ -5,7 +5,7 @@ Nothing here runs: what a parser, an encoder or a wire promises is written once,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from carmine.protocol.limits import Limits
     from carmine.types import Arg, Key
 
-__all__ = ["Encode", "EncodeMany", "KeySlot", "Parser", "WireIO"]
+__all__ = ["Encode", "EncodeMany", "Execute", "ExecuteMany", "KeySlot", "NextPush", "Parser", "WireIO"]
+
+R_co = TypeVar("R_co", covariant=True)
 
 
 @runtime_checkable
@@ -94,6 +96,38 @@ class KeySlot(Protocol):
 
     def __call__(self, key: Key) -> int:
         """Return the slot of a key, 0 to 16383."""
+        ...
+
+
+class Execute(Protocol[R_co]):
+    """The shape of `WireIO.execute`, in the world that R tells: the reply, or a coroutine that gives it."""
+
+    def __call__(self, words: Sequence[Arg], decode: bool, timeout: float | None = None, each: bool = False) -> R_co:
+        """Send one command."""
+        ...
+
+
+class ExecuteMany(Protocol[R_co]):
+    """The shape of `WireIO.execute_many`."""
+
+    def __call__(
+        self,
+        commands: Iterable[Sequence[Arg]],
+        decode: bool,
+        replies: list[Any],
+        timeout: float | None = None,
+        modes: bytes | None = None,
+        each: bool = False,
+    ) -> R_co:
+        """Send several commands at once."""
+        ...
+
+
+class NextPush(Protocol[R_co]):
+    """The shape of `WireIO.next_push`."""
+
+    def __call__(self, timeout: float | None = None) -> R_co:
+        """Wait for a push."""
         ...
 
 

@@ -84,8 +84,8 @@ class Verbatim(_Value):
     __slots__ = ("format", "data")
 
     def __init__(self, format: str, data: str | bytes) -> None:
-        self.format = format
-        self.data = data
+        self.format: str = format
+        self.data: str | bytes = data
 
     def __hash__(self) -> int:
         """Hash by the parts."""
@@ -102,8 +102,8 @@ class Attributed(_Value):
     __slots__ = ("value", "attributes")
 
     def __init__(self, value: Any, attributes: dict[Any, Any] | Pairs) -> None:
-        self.value = value
-        self.attributes = attributes
+        self.value: Any = value
+        self.attributes: dict[Any, Any] | Pairs = attributes
 
 
 def _alike(a: Any, b: Any) -> bool:

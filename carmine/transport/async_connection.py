@@ -20,11 +20,13 @@ from carmine.transport.async_io import AsyncIO
 from carmine.transport.connector import ConnectorBase, literal, tune
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
+    from carmine.protocol.abc import Execute, ExecuteMany, NextPush
     from carmine.transport.address import Address
     from carmine.transport.bookkeeping import Place
     from carmine.transport.credentials import Credentials
+    from carmine.types import Arg
 
 __all__ = ["AsyncConnection", "AsyncConnector"]
 
@@ -64,17 +66,17 @@ class AsyncConnection:
 
     def __init__(self, io: AsyncIO, address: Address) -> None:
         self._io = io
-        self.address = address
-        self.protocol = 3
+        self.address: Address = address
+        self.protocol: int = 3
         self.info: dict[str, Any] = {}
-        self.opened = time.monotonic()
-        self.expires = math.inf
+        self.opened: float = time.monotonic()
+        self.expires: float = math.inf
         self.note: str | None = None
-        self.execute = io.execute
-        self.execute_many = io.execute_many
-        self.next_push = io.next_push
-        self.probe = io.probe
-        self.send = io.send
+        self.execute: Execute[Coroutine[Any, Any, Any]] = io.execute
+        self.execute_many: ExecuteMany[Coroutine[Any, Any, None]] = io.execute_many
+        self.next_push: NextPush[Coroutine[Any, Any, Any]] = io.next_push
+        self.probe: Callable[[], Coroutine[Any, Any, bool]] = io.probe
+        self.send: Callable[[Sequence[Arg]], Coroutine[Any, Any, None]] = io.send
 
     @property
     def is_usable(self) -> bool:

@@ -58,14 +58,15 @@ class Call:
         each: bool,
         modes: bytes | None,
     ) -> None:
-        self.future = future
-        self.left = left
-        self.replies = replies
-        self.decode = decode
-        self.each = each
-        self.modes = modes
+        self.future: asyncio.Future[Any] = future
+        self.left: int = left
+        self.replies: list[Any] | None = replies
+        self.decode: bool = decode
+        self.each: bool = each
+        self.modes: bytes | None = modes
         self.value: Any = None
-        self.began = self.deadline = 0.0
+        self.began: float = 0.0
+        self.deadline: float = 0.0
 
 
 class AsyncLedger(asyncio.BufferedProtocol):
@@ -119,13 +120,13 @@ class AsyncLedger(asyncio.BufferedProtocol):
         self._loop = get_running_loop()
         self._socket = sock
         self._parser = parser
-        self.address = address
-        self.owed = 0
+        self.address: str = address
+        self.owed: int = 0
         self.pushes: deque[Any] = deque()
         self.place: Place | None = None
-        self.is_stream = False
-        self.look_after = _QUIET
-        self.max_idle = math.inf
+        self.is_stream: bool = False
+        self.look_after: float = _QUIET
+        self.max_idle: float = math.inf
         self.on_close: Callable[[], object] | None = None
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None

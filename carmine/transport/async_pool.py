@@ -181,7 +181,8 @@ class AsyncPool(PoolBook[AsyncConnection]):
         except Exception as error:
             tell(self._hooks, "on_error", where, error)
             raise
-        itself, us = weakref.ref(connection), weakref.ref(self)  # the loop keeps the transport, and that this function
+        us: weakref.ref[AsyncPool] = weakref.ref(self)
+        itself = weakref.ref(connection)  # the loop keeps the transport, and that this function
         hooks = self._hooks
         connection.on_close = lambda: _note_closed(us, itself, hooks, where)
         self._enter(connection, place)

@@ -26,6 +26,7 @@ from carmine.transport.socket_io import SocketIO
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from carmine.protocol.abc import Execute, ExecuteMany, NextPush
     from carmine.protocol.abc import WireIO as WireIOContract
     from carmine.transport.address import Address
     from carmine.transport.credentials import Credentials
@@ -78,17 +79,17 @@ class Connection:
     def __init__(self, io: WireIOContract, address: Address) -> None:
         self._io = io
         self.on_close: Callable[[], object] | None = None
-        self.address = address
-        self.protocol = 3
+        self.address: Address = address
+        self.protocol: int = 3
         self.info: dict[str, Any] = {}
-        self.opened = time.monotonic()
-        self.expires = math.inf
+        self.opened: float = time.monotonic()
+        self.expires: float = math.inf
         self.lender: object = None
         self.note: str | None = None
-        self.execute = io.execute
-        self.execute_many = io.execute_many
-        self.next_push = io.next_push
-        self.probe = io.probe
+        self.execute: Execute[Any] = io.execute
+        self.execute_many: ExecuteMany[None] = io.execute_many
+        self.next_push: NextPush[Any] = io.next_push
+        self.probe: Callable[[], bool] = io.probe
 
     @property
     def is_usable(self) -> bool:

@@ -44,7 +44,7 @@ class ConnectorBase:
     __slots__ = ("_context", "_known_protocol", "options")
 
     def __init__(self, options: Options) -> None:
-        self.options = options
+        self.options: Options = options
         self._context: SSLContext | None = None
         self._known_protocol = options.protocol
 

@@ -51,12 +51,12 @@ class ParsedUrl:
         db: int | None,
         query: dict[str, str],
     ) -> None:
-        self.address = address
-        self.tls = tls
-        self.username = username
-        self.password = password
-        self.db = db
-        self.query = query
+        self.address: Address = address
+        self.tls: bool = tls
+        self.username: str | None = username
+        self.password: Secret | None = password
+        self.db: int | None = db
+        self.query: dict[str, str] = query
 
 
 def parse_url(url: str) -> ParsedUrl:

@@ -47,9 +47,10 @@ class Since(NamedTuple):
     redis: str | None
     valkey: str | None
 
-    def __contains__(self, leg: object) -> bool:
-        wanted = self.valkey if leg.is_valkey else self.redis  # type: ignore[attr-defined]  # only legs are asked for
-        return wanted is not None and _version(leg.version) >= _version(wanted)  # type: ignore[attr-defined]
+    def holds_on(self, leg: Leg) -> bool:
+        """Whether this server is new enough."""
+        wanted = self.valkey if leg.is_valkey else self.redis
+        return wanted is not None and _version(leg.version) >= _version(wanted)
 
 
 ALWAYS: Final = Since("0", "0")
@@ -145,7 +146,7 @@ def steps(*pairs: tuple[Call, Any], setup: tuple[str, ...] = (), since: Since = 
 
 def fits(cases: list[Case], leg: Leg) -> list[Case]:
     """Return the cases that hold on this server."""
-    return [each for each in cases if leg in each.since]
+    return [each for each in cases if each.since.holds_on(leg)]
 
 
 def as_bytes(value: Any) -> Any:
