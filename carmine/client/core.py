@@ -154,7 +154,7 @@ def told_to_entries(failure: BaseException, address: str) -> CarmineError:
 def _settle_one(entry: Reply[Any], reply: Any, address: Address) -> None:
     try:
         entry.settle(finish(entry.spec, reply, address))
-    except CarmineError as problem:
+    except Exception as problem:  # noqa: BLE001 - a decoder may be the caller's own; the other entries have their replies
         entry.settle(problem)
 
 

@@ -116,9 +116,10 @@ class SocketIO:
         self._alive = False
         self._interrupted = True
         # An SSLSocket's own shutdown() first forgets its TLS state: the other thread would go on in plain text.
-        plain = socket.socket if isinstance(self._socket, socket.socket) else type(self._socket)
+        sock: Any = self._socket  # a factory may give something else
+        plain = socket.socket if isinstance(sock, socket.socket) else type(sock)
         try:
-            plain.shutdown(self._socket, socket.SHUT_RDWR)
+            plain.shutdown(sock, socket.SHUT_RDWR)
         except OSError:
             return  # not connected any more
 

@@ -41,14 +41,13 @@ def test_p02_an_exhausted_pool_says_so_and_serves_in_turn(lab: Lab) -> None:
         with patient.client.connection():
             order.append(number)
 
-    with Crew() as crew:
-        with patient.holding(1), contextlib.ExitStack() as last:
-            last.enter_context(patient.client.connection())
-            for number in range(10):
-                crew.start(wait, number)
-                wait_until(lambda number=number: patient.stats().waiting == number + 1, "a waiter")  # type: ignore[misc]
-            last.close()  # one place goes from hand to hand
-            crew.join()
+    with Crew() as crew, patient.holding(1), contextlib.ExitStack() as last:
+        last.enter_context(patient.client.connection())
+        for number in range(10):
+            crew.start(wait, number)
+            wait_until(lambda number=number: patient.stats().waiting == number + 1, "a waiter")  # type: ignore[misc]
+        last.close()  # one place goes from hand to hand
+        crew.join()
     assert order == list(range(10))
 
 
@@ -74,7 +73,8 @@ def _nested(driver: SyncDriver) -> dict[str, Callable[[], object]]:
             return reply
 
         with client.pipeline() as pipe:
-            reply = pipe.add(Command(Spec("ECHO", decode=decode), (b"ECHO", "outer")))
+            command: Command[Any] = Command(Spec("ECHO", decode=decode), (b"ECHO", "outer"))
+            reply = pipe.add(command)
         assert reply.value == "outer"
 
     def in_a_watching_transaction() -> None:
