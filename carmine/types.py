@@ -6,11 +6,11 @@ replies are made of. A named tuple here stays a tuple: it unpacks, compares and 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime, timedelta
 
 __all__ = [
     "Aggregate",
@@ -45,10 +45,10 @@ Key: TypeAlias = str | bytes | bytearray | memoryview
 Arg: TypeAlias = str | bytes | bytearray | memoryview | int | float
 """What the protocol can carry without a choice of format; bool, None and containers are refused."""
 
-Seconds: TypeAlias = float | timedelta
+Seconds: TypeAlias = "float | timedelta"
 """A duration: seconds, or a timedelta."""
 
-Instant: TypeAlias = float | datetime
+Instant: TypeAlias = "float | datetime"
 """A point in time: seconds since the epoch, or an aware datetime."""
 
 Side: TypeAlias = Literal["LEFT", "RIGHT"]

@@ -6,9 +6,9 @@ Pure, as `words.py`. A mistake found here is a UsageError before a byte is sent;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from carmine._checks import is_timedelta
 from carmine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def block_time(timeout: Seconds) -> float:
     """
     if type(timeout) is int and timeout >= 0:
         return timeout
-    seconds: Any = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    seconds: Any = timeout.total_seconds() if is_timedelta(timeout) else timeout
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
         raise UsageError("timeout must be a number of seconds from 0 up, or a timedelta; 0 waits for ever")
     return _SHORTEST if 0 < seconds < _SHORTEST else seconds

@@ -7,12 +7,14 @@ seconds are 1100 milliseconds and not 1101; what is finer than the wire's unit i
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from carmine._checks import is_datetime, is_timedelta
 from carmine.errors import UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from carmine.types import Arg, Instant, Items, Seconds
 
 __all__ = [
@@ -31,14 +33,14 @@ __all__ = [
     "wait_ms",
 ]
 
-Milliseconds: TypeAlias = int | timedelta
+Milliseconds: TypeAlias = "int | timedelta"
 """A duration for an option that Redis counts in milliseconds: an int of them, or a timedelta."""
 
-InstantMs: TypeAlias = int | datetime
+InstantMs: TypeAlias = "int | datetime"
 """A point in time for an option that Redis counts in milliseconds since the epoch: an int, or an aware datetime."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK: Final = timedelta(microseconds=1)
+_EPOCH: Final = 719_163
+"""The day 1970-01-01, as `date.toordinal` counts."""
 _LONGEST: Final = 1e12
 """Seconds (30,000 years): beyond it lies a mistake, or an overflow on the server."""
 
@@ -101,9 +103,16 @@ def _number(option: str, value: object, what: str) -> int:
 
 def _since_epoch(option: str, value: datetime) -> int:
     """Return an aware datetime as microseconds since the epoch."""
-    if value.tzinfo is None:
+    offset = value.utcoffset()
+    if offset is None:
         raise UsageError(f"{option} must be an aware datetime; give it a timezone, such as datetime.UTC")
-    return (value - _EPOCH) // _TICK
+    minutes = ((value.toordinal() - _EPOCH) * 24 + value.hour) * 60 + value.minute
+    return (minutes * 60 + value.second) * 1_000_000 + value.microsecond - _ticks(offset)
+
+
+def _ticks(value: timedelta) -> int:
+    """Return a timedelta as microseconds."""
+    return (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
 
 
 def _fit(ticks: int) -> tuple[bool, int]:
@@ -117,8 +126,8 @@ def seconds(option: str, value: Seconds) -> tuple[bool, int]:
     """Return a duration as (True, whole seconds) or, where it has a fraction, (False, milliseconds)."""
     if type(value) is int:
         return True, value
-    if isinstance(value, timedelta):
-        return _fit(value // _TICK)
+    if is_timedelta(value):
+        return _fit(_ticks(value))
     return _fit(_number(option, value, "a number of seconds or a timedelta"))
 
 
@@ -126,15 +135,15 @@ def instant(option: str, value: Instant) -> tuple[bool, int]:
     """Return a point in time as (True, whole seconds) or, where it has a fraction, (False, milliseconds)."""
     if type(value) is int:
         return True, value
-    if isinstance(value, datetime):
+    if is_datetime(value):
         return _fit(_since_epoch(option, value))
     return _fit(_number(option, value, "seconds since the epoch or an aware datetime"))
 
 
 def milliseconds(option: str, value: Milliseconds) -> int:
     """Return a duration as milliseconds."""
-    if isinstance(value, timedelta):
-        return -(-(value // _TICK) // 1000)
+    if is_timedelta(value):
+        return -(-(_ticks(value)) // 1000)
     return _whole(option, value, "a whole number of milliseconds or a timedelta")
 
 
@@ -148,7 +157,7 @@ def wait_ms(option: str, value: Seconds) -> int:
 
 def instant_ms(option: str, value: InstantMs) -> int:
     """Return a point in time as milliseconds since the epoch."""
-    if isinstance(value, datetime):
+    if is_datetime(value):
         return -(-_since_epoch(option, value) // 1000)
     return _whole(option, value, "whole milliseconds since the epoch or an aware datetime")
 

@@ -6,7 +6,6 @@ call did not finish is closed, whatever was raised; a command is sent again only
 
 from __future__ import annotations
 
-import random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from carmine.client.core import SPECIAL, decide, finish, located, patience, refu
 from carmine.commands.command import flags_of, modes_of, words_of
 from carmine.commands.flags import BLOCKING, READONLY
 from carmine.errors import CarmineError, ConnectionLost, NetworkError, Outcome, PoolClosed, RetryRule, ServerError
+from carmine.transport.bookkeeping import chance
 from carmine.transport.hooks import tell
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class AsyncAttempts:
         located(error, spec, self._pool.options.address)
         if attempt == 1 and _was_stale(error):
             return  # it had died while it was idle: no attempt was made
-        wait = decide(self._pool.options.retry, error, attempt, random.random(), spec, words)
+        wait = decide(self._pool.options.retry, error, attempt, chance(), spec, words)
         if wait is None:
             try:
                 raise error
@@ -149,7 +149,7 @@ class AsyncAttempts:
         if attempt == 1 and _was_stale(problem):
             return 0.0
         retry = self._pool.options.retry
-        return retry.decide(problem, attempt=attempt, chance=random.random(), readonly=readonly, compound=True)
+        return retry.decide(problem, attempt=attempt, chance=chance(), readonly=readonly, compound=True)
 
     async def _attempt_many(
         self, commands: list[Words], replies: list[Any], seconds: float | None, modes: bytes | None
