@@ -20,6 +20,8 @@ cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     bytes PyUnicode_AsUTF8String(object text)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
+    void *PyUnicode_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
     double PyFloat_AS_DOUBLE(object value)
     char *PyOS_double_to_string(double value, char format, int precision, int flags, int *kind) except NULL
     int Py_DTSF_ADD_DOT_0
@@ -35,6 +37,11 @@ cdef inline char *put_header(char *at, char kind, Py_ssize_t count) noexcept:
     """Write a type byte, a count and CRLF, at most 23 bytes; return where they end."""
     cdef Py_ssize_t digits = 1, rest = count
     at[0] = kind
+    if count < 10:
+        at[1] = c"0" + <char>count
+        at[2] = c"\r"
+        at[3] = c"\n"
+        return at + 4
     while rest > 9:
         rest //= 10
         digits += 1
@@ -81,8 +88,10 @@ cdef class Packer:
         if type(word) is bytes:
             return self.add_data(word, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word))
         if isinstance(word, str):
+            if PyUnicode_IS_COMPACT_ASCII(word):
+                return self.add_data(word, <const char *>PyUnicode_DATA(word), PyUnicode_GET_LENGTH(word))
             try:
-                if PyUnicode_IS_COMPACT_ASCII(word) or len(word) < 1024:
+                if len(word) < 1024:
                     data = PyUnicode_AsUTF8AndSize(word, &length)
                     return self.add_data(word, data, length)
                 # the UTF-8 form of a long text is not to stay with the text

@@ -31,6 +31,7 @@ cdef class Parser:
     cdef Py_ssize_t large_got, large_cap
     cdef object bad, failure, limits_
     cdef bint in_push, ended
+    cdef bint is_push               # the step just done completed a push
     cdef bint busy                  # somebody is inside a call
     cdef bint torn                  # a call is changing the state; after it: it was interrupted
     cdef int version
@@ -45,7 +46,8 @@ cdef class Parser:
     cdef bint between_replies(self) noexcept
 
     cdef object parse(self, bint *is_push)
-    cdef int run(self) except -1
+    cdef object run(self)
+    cdef object take_line(self)
     cdef long long odd_count(self, int kind, int sort, const char *p, Py_ssize_t length) except? -9
     cdef object text(self, const char *data, Py_ssize_t length)
     cdef bint has_body(self) except -1

@@ -40,6 +40,7 @@ cdef extern from "Python.h":
 __all__ = ["Parser", "encode", "encode_many", "key_slot"]
 
 cdef object NEED_DATA = _NEED_DATA
+cdef object GO_ON = object()        # what a step returns that completed no value
 
 cdef Py_ssize_t LARGE_BULK = _limits.LARGE_BULK
 cdef Py_ssize_t MAX_HEADER = _limits.MAX_HEADER
@@ -112,20 +113,33 @@ cdef bint is_digit(char byte) noexcept:
     return c"0" <= byte <= c"9"
 
 
+cdef double[16] POWERS = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15]
+
+
 cdef object parse_double(const char *data, Py_ssize_t length):
     """Return the float, or None: strtod() would take hex, spaces, bare dots and "infinity" too."""
     cdef char *end
     cdef double value
-    cdef Py_ssize_t i
-    cdef Py_ssize_t signed = length and (data[0] == c"-" or data[0] == c"+")
-    if length - signed == 3 and (memcmp(data + signed, b"inf", 3) == 0 or memcmp(data + signed, b"nan", 3) == 0):
-        if signed and data[0] == c"+":
+    cdef Py_ssize_t first = length and (data[0] == c"-" or data[0] == c"+"), dot = -1, i = 0
+    cdef unsigned long long digits = 0
+    if length - first == 3 and (memcmp(data + first, b"inf", 3) == 0 or memcmp(data + first, b"nan", 3) == 0):
+        if first and data[0] == c"+":
             return None
-    elif length == signed or not is_digit(data[signed]):
+    elif length == first or not is_digit(data[first]):
         return None
-    for i in range(length):
-        if data[i] == c"." and not (is_digit(data[i - 1]) and is_digit(data[i + 1])):
-            return None
+    for i in range(first, length):
+        if is_digit(data[i]):
+            digits = digits * 10 + (data[i] - c"0")
+        elif data[i] == c"." and is_digit(data[i - 1]) and is_digit(data[i + 1]) and dot < 0:
+            dot = i
+        else:
+            break
+    else:
+        if length - first < 16:  # one division of exact numbers rounds as it should
+            value = digits / POWERS[length - 1 - dot if dot > 0 else 0]
+            return -value if data[0] == c"-" else value
+    if data[i] == c".":
+        return None
     value = PyOS_string_to_double(data, &end, NULL)  # which stops at the line's CR
     return value if end == data + length else None
 
@@ -307,152 +321,28 @@ cdef class Parser:
 
     cdef object parse(self, bint *is_push):
         cdef object value
-        cdef const char *p
-        cdef char *cr
-        cdef unsigned char kind
-        cdef int sort
-        cdef Py_ssize_t at, stop, length, limit
-        cdef long long count
         cdef Frame *top
+        cdef Py_ssize_t length
         while True:
             # One step: a body, or a line. It ends with a value to deliver, or goes on.
             if self.body:
                 if not self.has_body():
                     return NEED_DATA
-                kind = self.body
                 value = self.take_body()
-                if kind == c";":
-                    self.push_value(value)
-                    continue
             else:
-                if self.depth and self.frames[self.depth - 1].remaining > 1:
-                    self.run()
-                if self.start >= self.end:
-                    return NEED_DATA
-                p = self.buf + self.start
-                kind = p[0]
-                sort = TYPES[self.version - 2][kind]
-                if not sort:
-                    self.fail(f"no RESP{self.version} type begins like this", self.start)
-                if kind == c";" or self.depth and self.frames[self.depth - 1].kind == c"$":
-                    if kind != c";" or not self.depth or self.frames[self.depth - 1].kind != c"$":
-                        self.fail("a chunk and a streamed string belong together", self.start)
-                # The common line: a plain decimal of up to 18 digits, complete.
-                count = -1
-                if sort >= BULK:
-                    at = self.start + 1
-                    stop = at + 18 if at + 18 < self.end else self.end
-                    count = 0
-                    while at < stop and c"0" <= self.buf[at] <= c"9":
-                        count = count * 10 + (self.buf[at] - c"0")
-                        at += 1
-                    length = at - self.start - 1
-                    if (not length or at + 1 >= self.end or self.buf[at] != c"\r" or self.buf[at + 1] != c"\n"
-                            or (p[1] == c"0" and length > 1)):
-                        count = -1
-                    else:
-                        stop = at + 2
-                if count < 0:
-                    limit = self.max_line if sort == LINE else MAX_NUMBER if sort == NUMBER else MAX_HEADER
-                    at = self.start + 1 if self.scanned < self.start + 1 else self.scanned
-                    cr = <char *>memchr(self.buf + at, c"\r", self.end - at) if at < self.end else NULL
-                    at = cr - self.buf if cr is not NULL else self.end
-                    if at - self.start - 1 > limit:
-                        self.fail("a line is longer than the limit", self.start)
-                    if cr is NULL or at + 1 >= self.end:
-                        self.scanned = at
+                value = self.run() if self.depth and self.bad is None else GO_ON
+                if value is GO_ON:
+                    value = self.take_line()
+                    if value is NEED_DATA:
                         return NEED_DATA
-                    if self.buf[at + 1] != c"\n":
-                        self.fail("a CR is not followed by LF", self.start)
-                    length = at - self.start - 1
-                    stop = at + 2
-                p += 1  # the line is p[:length]; the next one begins at `stop`
-                if kind == c":":
-                    value = PyLong_FromLongLong(count) if count >= 0 else parse_integer(p, length)
-                    if value is None or (length > 18 and not -(1 << 63) <= value < (1 << 63)):
-                        self.fail("an integer is not a signed 64-bit decimal", self.start)
-                    self.start = stop
-                elif sort == LINE:
-                    if memchr(p, c"\n", length) is not NULL:
-                        self.fail("a line holds LF", self.start)
-                    if kind == c"+":
-                        value = self.text(p, length)
-                    else:
-                        value = server_error(PyUnicode_DecodeUTF8(p, length, "replace"))
-                    self.start = stop
-                elif sort == BULK or sort == AGGREGATE:
-                    if count < 0:
-                        count = self.odd_count(kind, sort, p, length)
-                    if sort == BULK:
-                        if count > (self.max_bulk - self.streamed if kind == c";" else self.max_bulk):
-                            self.fail("a bulk string is longer than the limit", self.start)
-                        if count == -2:
-                            self.open_frame(kind, -1, self.start)
-                            self.streamed = 0
-                            self.start = stop
-                            continue
-                        if count >= 0 and (kind != c";" or count):
-                            if kind == c"=" and count < 4:
-                                self.fail("a verbatim string is shorter than its format", self.start)
-                            self.start = stop
-                            self.body = kind
-                            self.body_len = count
-                            if kind == c";":
-                                self.streamed += count
-                            continue
-                        self.start = stop
-                        value = None
-                        if kind == c";":
-                            value = self.close_frame()
-                    elif count == -1:
-                        self.start = stop
-                        value = None
-                    else:
-                        if count > self.max_elements:
-                            self.fail("an aggregate has more elements than the limit", self.start)
-                        length = -1 if count < 0 else count * 2 if kind == c"%" or kind == c"|" else count
-                        self.open_frame(kind, length, self.start)
-                        self.start = stop
-                        if count:
-                            continue
-                        value = self.close_frame()
-                        if value is NEED_DATA:
-                            continue
-                        if kind == c">":
-                            is_push[0] = True
-                            return value
-                elif kind == c"_":
-                    if length:
-                        self.fail("a null is not empty", self.start)
-                    value = None
-                    self.start = stop
-                elif kind == c"#":
-                    if length != 1 or (p[0] != c"t" and p[0] != c"f"):
-                        self.fail("a boolean is neither t nor f", self.start)
-                    value = p[0] == c"t"
-                    self.start = stop
-                elif kind == c",":
-                    value = parse_double(p, length)
-                    if value is None:
-                        self.fail("a double is not a decimal number, inf or nan", self.start)
-                    self.start = stop
-                elif kind == c"(":
-                    value = parse_integer(p, length)
-                    if value is None:
-                        self.fail("a big number is not a decimal", self.start)
-                    self.start = stop
-                else:  # the end mark
-                    if length:
-                        self.fail("an end mark is not empty", self.start)
-                    if not self.depth or self.frames[self.depth - 1].remaining >= 0:
-                        self.fail("an end mark stands outside a streamed aggregate", self.start)
-                    top = &self.frames[self.depth - 1]
-                    if top.kind == c"%" and (self.nvalues - top.base) % 2:
-                        self.fail("a streamed map ends after a key", self.start)
-                    value = self.close_frame()
-                    self.start = stop
+            if value is GO_ON:
+                continue
             # Deliver the value: into the open aggregate, which may complete it, or to the caller.
             while True:
+                if self.is_push:  # no reply, no element: it leaves the replies around it as they are
+                    self.is_push = False
+                    is_push[0] = True
+                    return value
                 if not self.depth:
                     if self.bad is not None:
                         value = self.bad
@@ -471,60 +361,223 @@ cdef class Parser:
                     if length > (self.max_elements * 2 if top.kind == c"%" else self.max_elements):
                         self.fail("an aggregate has more elements than the limit", self.start)
                     break
-                kind = top.kind
                 value = self.close_frame()
-                if value is NEED_DATA:
+                if value is GO_ON:
                     break
-                if kind == c">":  # no reply, no element: it leaves the replies around it as they are
-                    is_push[0] = True
-                    return value
 
-    cdef int run(self) except -1:
-        """Take the bulk strings and integers at hand, up to the open aggregate's last value.
+    cdef object run(self):
+        """Take bulk strings, integers, doubles and arrays of them, until something else comes.
 
-        Most of every long reply is these; whatever is rarer, wrong or incomplete is left to parse().
+        Most of every long reply is these; whatever is rarer, wrong or incomplete is left to the other steps. Returns a
+        value that completes more than an inner array, else GO_ON.
         """
-        cdef Frame *top = &self.frames[self.depth - 1]
         cdef const char *at = self.buf + self.start
         cdef const char *end = self.buf + self.end
         cdef const char *p
+        cdef Frame *top = &self.frames[self.depth - 1]
         cdef bint as_text = self.push_decode if self.in_push else self.decode
-        cdef PyObject *value
+        cdef object value = None, number
+        cdef PyObject *one
         cdef Py_ssize_t n
         cdef int digit
-        while top.remaining > 1 and end - at >= 4 and (at[0] == c"$" or at[0] == c":"):
+        while top.remaining > 0 and end - at >= 4:
+            if top.remaining == 1 and (top.kind != c"*" or self.depth == 1):
+                break
             if self.nvalues == self.values_cap:
                 self.grow_values()
             p = at + 1
-            n = p[0] - c"0"
-            if not 0 <= n <= 9:
-                break
-            p += 1
-            while n and p < end and p - at < 19:
-                digit = p[0] - c"0"
-                if not 0 <= digit <= 9:
+            if at[0] == c"$" or at[0] == c":" or at[0] == c"*":
+                n = p[0] - c"0"
+                if not 0 <= n <= 9:
                     break
-                n = n * 10 + digit
                 p += 1
-            if end - p < 2 or p[0] != c"\r" or p[1] != c"\n":
+                while n and p < end and p - at < 19:
+                    digit = p[0] - c"0"
+                    if not 0 <= digit <= 9:
+                        break
+                    n = n * 10 + digit
+                    p += 1
+                if end - p < 2 or p[0] != c"\r" or p[1] != c"\n":
+                    break
+                p += 2
+            elif at[0] != c"," or self.version != 3:
                 break
-            p += 2
-            if at[0] == c":":
-                value = int_or_null(n)
-            else:
+            if at[0] == c"$":
                 if n > self.max_bulk or n > end - p - 2 or p[n] != c"\r" or p[n + 1] != c"\n":
                     break
-                value = text_or_null(p, n, NULL) if as_text else bytes_or_null(p, n)
+                one = text_or_null(p, n, NULL) if as_text else bytes_or_null(p, n)
                 p += n + 2
-            if value is NULL:
+            elif at[0] == c":":
+                one = int_or_null(n)
+            elif at[0] == c"*":
+                if not n or n > self.max_elements or self.depth >= self.max_depth:
+                    break
+                self.open_frame(c"*", n, 0)
+                top = &self.frames[self.depth - 1]
+                at = p
+                continue
+            else:
+                while p < end and p - at < 32 and p[0] != c"\r":
+                    p += 1
+                if end - p < 2 or p[0] != c"\r" or p[1] != c"\n":
+                    break
+                number = parse_double(at + 1, p - at - 1)
+                if number is None:
+                    break
+                one = <PyObject *>number
+                Py_INCREF(number)
+                p += 2
+            if one is NULL:
                 PyErr_Clear()
                 break
-            self.values[self.nvalues] = value
+            at = p
+            self.values[self.nvalues] = one
             self.nvalues += 1
             top.remaining -= 1
-            at = p
+            while not top.remaining:  # an inner array is complete
+                value = self.take(top.base)
+                Py_XDECREF(top.bad)
+                top.bad = NULL
+                self.depth -= 1
+                top = &self.frames[self.depth - 1]
+                if top.remaining < 0 or top.remaining == 1 and (top.kind != c"*" or self.depth == 1):
+                    self.start = at - self.buf
+                    return value
+                self.push_value(value)
+                top.remaining -= 1
         self.start = at - self.buf
-        return 0
+        return GO_ON
+
+    cdef object take_line(self):
+        """Return the value of the line that begins here, or open what it is the header of."""
+        cdef object value
+        cdef const char *p
+        cdef char *cr
+        cdef unsigned char kind
+        cdef int sort
+        cdef Py_ssize_t at, stop, length, limit
+        cdef long long count
+        cdef Frame *top
+        if self.start >= self.end:
+            return NEED_DATA
+        p = self.buf + self.start
+        kind = p[0]
+        sort = TYPES[self.version - 2][kind]
+        if not sort:
+            self.fail(f"no RESP{self.version} type begins like this", self.start)
+        if kind == c";" or self.depth and self.frames[self.depth - 1].kind == c"$":
+            if kind != c";" or not self.depth or self.frames[self.depth - 1].kind != c"$":
+                self.fail("a chunk and a streamed string belong together", self.start)
+        # The common line: a plain decimal of up to 18 digits, complete.
+        count = -1
+        if sort >= BULK:
+            at = self.start + 1
+            stop = at + 18 if at + 18 < self.end else self.end
+            count = 0
+            while at < stop and c"0" <= self.buf[at] <= c"9":
+                count = count * 10 + (self.buf[at] - c"0")
+                at += 1
+            length = at - self.start - 1
+            if (not length or at + 1 >= self.end or self.buf[at] != c"\r" or self.buf[at + 1] != c"\n"
+                    or (p[1] == c"0" and length > 1)):
+                count = -1
+            else:
+                stop = at + 2
+        if count < 0:
+            limit = self.max_line if sort == LINE else MAX_NUMBER if sort == NUMBER else MAX_HEADER
+            at = self.start + 1 if self.scanned < self.start + 1 else self.scanned
+            cr = <char *>memchr(self.buf + at, c"\r", self.end - at) if at < self.end else NULL
+            at = cr - self.buf if cr is not NULL else self.end
+            if at - self.start - 1 > limit:
+                self.fail("a line is longer than the limit", self.start)
+            if cr is NULL or at + 1 >= self.end:
+                self.scanned = at
+                return NEED_DATA
+            if self.buf[at + 1] != c"\n":
+                self.fail("a CR is not followed by LF", self.start)
+            length = at - self.start - 1
+            stop = at + 2
+        p += 1  # the line is p[:length]; the next one begins at `stop`
+        if kind == c":":
+            value = PyLong_FromLongLong(count) if count >= 0 else parse_integer(p, length)
+            if value is None or (length > 18 and not -(1 << 63) <= value < (1 << 63)):
+                self.fail("an integer is not a signed 64-bit decimal", self.start)
+            self.start = stop
+        elif sort == LINE:
+            if memchr(p, c"\n", length) is not NULL:
+                self.fail("a line holds LF", self.start)
+            if kind == c"+":
+                value = self.text(p, length)
+            else:
+                value = server_error(PyUnicode_DecodeUTF8(p, length, "replace"))
+            self.start = stop
+        elif sort == BULK or sort == AGGREGATE:
+            if count < 0:
+                count = self.odd_count(kind, sort, p, length)
+            if sort == BULK:
+                if count > (self.max_bulk - self.streamed if kind == c";" else self.max_bulk):
+                    self.fail("a bulk string is longer than the limit", self.start)
+                if count == -2:
+                    self.open_frame(kind, -1, self.start)
+                    self.streamed = 0
+                    self.start = stop
+                    return GO_ON
+                if count >= 0 and (kind != c";" or count):
+                    if kind == c"=" and count < 4:
+                        self.fail("a verbatim string is shorter than its format", self.start)
+                    self.start = stop
+                    self.body = kind
+                    self.body_len = count
+                    if kind == c";":
+                        self.streamed += count
+                    return GO_ON
+                self.start = stop
+                value = None
+                if kind == c";":
+                    value = self.close_frame()
+            elif count == -1:
+                self.start = stop
+                value = None
+            else:
+                if count > self.max_elements:
+                    self.fail("an aggregate has more elements than the limit", self.start)
+                length = -1 if count < 0 else count * 2 if kind == c"%" or kind == c"|" else count
+                self.open_frame(kind, length, self.start)
+                self.start = stop
+                if count:
+                    return GO_ON
+                value = self.close_frame()
+        elif kind == c"_":
+            if length:
+                self.fail("a null is not empty", self.start)
+            value = None
+            self.start = stop
+        elif kind == c"#":
+            if length != 1 or (p[0] != c"t" and p[0] != c"f"):
+                self.fail("a boolean is neither t nor f", self.start)
+            value = p[0] == c"t"
+            self.start = stop
+        elif kind == c",":
+            value = parse_double(p, length)
+            if value is None:
+                self.fail("a double is not a decimal number, inf or nan", self.start)
+            self.start = stop
+        elif kind == c"(":
+            value = parse_integer(p, length)
+            if value is None:
+                self.fail("a big number is not a decimal", self.start)
+            self.start = stop
+        else:  # the end mark
+            if length:
+                self.fail("an end mark is not empty", self.start)
+            if not self.depth or self.frames[self.depth - 1].remaining >= 0:
+                self.fail("an end mark stands outside a streamed aggregate", self.start)
+            top = &self.frames[self.depth - 1]
+            if top.kind == c"%" and (self.nvalues - top.base) % 2:
+                self.fail("a streamed map ends after a key", self.start)
+            value = self.close_frame()
+            self.start = stop
+        return value
 
     cdef long long odd_count(self, int kind, int sort, const char *p, Py_ssize_t length) except? -9:
         """Return the length or count of a header that is no short decimal; -1 is null, -2 streamed."""
@@ -569,7 +622,7 @@ cdef class Parser:
         return False
 
     cdef object take_body(self):
-        """Return the value of the bulk whose body is complete; a chunk is always bytes."""
+        """Return the value of the bulk whose body is complete; a chunk goes to its string, as bytes."""
         cdef int kind = self.body
         cdef Py_ssize_t length = self.body_len, tail = self.start
         cdef const char *data = self.buf + self.start
@@ -599,6 +652,9 @@ cdef class Parser:
         self.large = NULL
         self.body = 0
         self.start = tail + 2
+        if kind == c";":
+            self.push_value(value)
+            return GO_ON
         return value
 
     cdef bint fills_large(self) noexcept:
@@ -738,7 +794,7 @@ cdef class Parser:
         return 0
 
     cdef object close_frame(self):
-        """Turn the innermost frame into its value; NEED_DATA when it was an attribute, which is none."""
+        """Turn the innermost frame into its value; GO_ON when it was an attribute, which is none."""
         cdef Frame *frame = &self.frames[self.depth - 1]
         cdef int kind = frame.kind
         cdef Py_ssize_t base = frame.base
@@ -765,6 +821,7 @@ cdef class Parser:
         self.bad = bad
         if kind == c">":
             self.in_push = in_push
+            self.is_push = True
             result = Push(self.take(base))
             while self.depth and self.frames[self.depth - 1].kind == 0:
                 frame = &self.frames[self.depth - 1]
@@ -781,7 +838,7 @@ cdef class Parser:
         self.open_frame(0, 1, self.start)
         if self.attributes:
             self.push_value(result)
-        return NEED_DATA
+        return GO_ON
 
     cdef object take_map(self, Py_ssize_t base):
         """Move the keys and values from `base` on into a map, by the rule of map_of()."""
