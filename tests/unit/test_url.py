@@ -246,7 +246,10 @@ def test_no_other_host_than_the_standard_library_finds(rest: str) -> None:
         parsed = parse_url(url)
     except UsageError:
         return
-    theirs = urlsplit(url)
+    try:
+        theirs = urlsplit(url)
+    except ValueError:  # brackets in a user name or password: no check made with urllib is passed at all
+        return
     assert parsed.address.host is not None
     assert (parsed.address.host.lower(), parsed.address.port) == ((theirs.hostname or ""), theirs.port or 6379)
 
