@@ -265,7 +265,9 @@ class Facades:
         marked = [[_source(mark) for mark in each.decorator_list] for each in defined]
         if marked != [*(["overload"] for _ in overloads), []]:
             raise group.fail(function, f"{function.name}: overloads first, the definition last, no other decorator")
-        lines = [f"    @overload\n{self._signature(world, group, each)} ...\n" for each in overloads]
+        lines = [f"        @overload\n{self._signature(world, group, each, indent=8)} ...\n" for each in overloads]
+        if overloads:  # for type checkers alone: at run time they cost a quarter of a megabyte
+            lines = ["    if TYPE_CHECKING:\n\n", *lines, "\n"]
         docstring = ast.get_docstring(function, clean=True)
         if not docstring or max(map(len, docstring.splitlines())) > LINE - 8:
             raise group.fail(function, f"{function.name} has no docstring, or one with a line that is too long")
@@ -276,7 +278,9 @@ class Facades:
         lines += [textwrap.indent(line, "        ") + "\n" for line in self._body(world, group, function)]
         return "".join(lines)
 
-    def _signature(self, world: World, group: Group, function: ast.FunctionDef, *, is_open: bool = False) -> str:
+    def _signature(
+        self, world: World, group: Group, function: ast.FunctionDef, *, is_open: bool = False, indent: int = 4
+    ) -> str:
         """Return `def name(...) -> X:`; `is_open` for the definition behind overloads, which returns Any."""
         match function.returns:
             case ast.Subscript(value=ast.Name(id="Command"), slice=result):
@@ -303,11 +307,12 @@ class Facades:
         if is_open and world is not PIPELINE:
             returns = "Any"
         self._note(group, function, names.used)
-        start = f"    {'async ' if world.is_async else ''}def {function.name}("
+        margin = " " * indent
+        start = f"{margin}{'async ' if world.is_async else ''}def {function.name}("
         one = f"{start}{', '.join(parts)}) -> {returns}:"
         if len(one) + 4 <= LINE:
             return one
-        return start + "".join(f"\n        {part}," for part in parts) + f"\n    ) -> {returns}:"
+        return start + "".join(f"\n{margin}    {part}," for part in parts) + f"\n{margin}) -> {returns}:"
 
     def _argument(self, group: Group, names: Names, arg: ast.arg, default: ast.expr | None) -> str:
         if arg.annotation is None:

@@ -624,58 +624,61 @@ class AsyncCommands(Generic[T]):
 
     # sorting
 
-    @overload
-    async def sort(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: None = None,
-        desc: bool = False,
-        alpha: bool = False,
-        store: None = None,
-    ) -> list[T]: ...
-    @overload
-    async def sort(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: Arg | Iterable[Arg],
-        desc: bool = False,
-        alpha: bool = False,
-        store: None = None,
-    ) -> list[T | None]: ...
-    @overload
-    async def sort(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: Arg | Iterable[Arg] | None = None,
-        desc: bool = False,
-        alpha: bool = False,
-        store: Key,
-    ) -> int: ...
-    @overload
-    async def sort(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: Arg | Iterable[Arg] | None = None,
-        desc: bool = False,
-        alpha: bool = False,
-        store: Key | None,
-    ) -> list[T] | list[T | None] | int: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def sort(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: None = None,
+            desc: bool = False,
+            alpha: bool = False,
+            store: None = None,
+        ) -> list[T]: ...
+        @overload
+        async def sort(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: Arg | Iterable[Arg],
+            desc: bool = False,
+            alpha: bool = False,
+            store: None = None,
+        ) -> list[T | None]: ...
+        @overload
+        async def sort(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: Arg | Iterable[Arg] | None = None,
+            desc: bool = False,
+            alpha: bool = False,
+            store: Key,
+        ) -> int: ...
+        @overload
+        async def sort(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: Arg | Iterable[Arg] | None = None,
+            desc: bool = False,
+            alpha: bool = False,
+            store: Key | None,
+        ) -> list[T] | list[T | None] | int: ...
+
     async def sort(
         self,
         key: Key,
@@ -712,30 +715,33 @@ class AsyncCommands(Generic[T]):
         command = _sorting.sort(key, by=by, offset=offset, num=num, get=get, desc=desc, alpha=alpha, store=store)
         return await self._execute(command.spec, command.words)
 
-    @overload
-    async def sort_ro(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: None = None,
-        desc: bool = False,
-        alpha: bool = False,
-    ) -> list[T]: ...
-    @overload
-    async def sort_ro(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: Arg | Iterable[Arg],
-        desc: bool = False,
-        alpha: bool = False,
-    ) -> list[T | None]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def sort_ro(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: None = None,
+            desc: bool = False,
+            alpha: bool = False,
+        ) -> list[T]: ...
+        @overload
+        async def sort_ro(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: Arg | Iterable[Arg],
+            desc: bool = False,
+            alpha: bool = False,
+        ) -> list[T | None]: ...
+
     async def sort_ro(
         self,
         key: Key,
@@ -1032,54 +1038,57 @@ class AsyncCommands(Generic[T]):
         command = _strings.psetex(key, time_ms, value)
         return await self._execute(command.spec, command.words)
 
-    @overload
-    async def set(
-        self,
-        key: Key,
-        value: Arg,
-        *,
-        ex: Seconds | None = None,
-        px: Milliseconds | None = None,
-        exat: Instant | None = None,
-        pxat: InstantMs | None = None,
-        keepttl: bool = False,
-        nx: bool = False,
-        xx: bool = False,
-        ifeq: Arg | None = None,
-        get: Literal[False] = False,
-    ) -> bool: ...
-    @overload
-    async def set(
-        self,
-        key: Key,
-        value: Arg,
-        *,
-        ex: Seconds | None = None,
-        px: Milliseconds | None = None,
-        exat: Instant | None = None,
-        pxat: InstantMs | None = None,
-        keepttl: bool = False,
-        nx: bool = False,
-        xx: bool = False,
-        ifeq: Arg | None = None,
-        get: Literal[True],
-    ) -> T | None: ...
-    @overload
-    async def set(
-        self,
-        key: Key,
-        value: Arg,
-        *,
-        ex: Seconds | None = None,
-        px: Milliseconds | None = None,
-        exat: Instant | None = None,
-        pxat: InstantMs | None = None,
-        keepttl: bool = False,
-        nx: bool = False,
-        xx: bool = False,
-        ifeq: Arg | None = None,
-        get: bool,
-    ) -> bool | T | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def set(
+            self,
+            key: Key,
+            value: Arg,
+            *,
+            ex: Seconds | None = None,
+            px: Milliseconds | None = None,
+            exat: Instant | None = None,
+            pxat: InstantMs | None = None,
+            keepttl: bool = False,
+            nx: bool = False,
+            xx: bool = False,
+            ifeq: Arg | None = None,
+            get: Literal[False] = False,
+        ) -> bool: ...
+        @overload
+        async def set(
+            self,
+            key: Key,
+            value: Arg,
+            *,
+            ex: Seconds | None = None,
+            px: Milliseconds | None = None,
+            exat: Instant | None = None,
+            pxat: InstantMs | None = None,
+            keepttl: bool = False,
+            nx: bool = False,
+            xx: bool = False,
+            ifeq: Arg | None = None,
+            get: Literal[True],
+        ) -> T | None: ...
+        @overload
+        async def set(
+            self,
+            key: Key,
+            value: Arg,
+            *,
+            ex: Seconds | None = None,
+            px: Milliseconds | None = None,
+            exat: Instant | None = None,
+            pxat: InstantMs | None = None,
+            keepttl: bool = False,
+            nx: bool = False,
+            xx: bool = False,
+            ifeq: Arg | None = None,
+            get: bool,
+        ) -> bool | T | None: ...
+
     async def set(
         self,
         key: Key,
@@ -1194,31 +1203,34 @@ class AsyncCommands(Generic[T]):
         """
         return await self._execute(_string_parts._GETRANGE, (b"GETRANGE", key, start, end))
 
-    @overload
-    async def lcs(self, key1: Key, key2: Key) -> T: ...
-    @overload
-    async def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> int: ...
-    @overload
-    async def lcs(
-        self,
-        key1: Key,
-        key2: Key,
-        *,
-        idx: Literal[True],
-        minmatchlen: int | None = None,
-        withmatchlen: bool = False,
-    ) -> LcsMatches: ...
-    @overload
-    async def lcs(
-        self,
-        key1: Key,
-        key2: Key,
-        *,
-        len: bool = False,
-        idx: bool = False,
-        minmatchlen: int | None = None,
-        withmatchlen: bool = False,
-    ) -> T | int | LcsMatches: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def lcs(self, key1: Key, key2: Key) -> T: ...
+        @overload
+        async def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> int: ...
+        @overload
+        async def lcs(
+            self,
+            key1: Key,
+            key2: Key,
+            *,
+            idx: Literal[True],
+            minmatchlen: int | None = None,
+            withmatchlen: bool = False,
+        ) -> LcsMatches: ...
+        @overload
+        async def lcs(
+            self,
+            key1: Key,
+            key2: Key,
+            *,
+            len: bool = False,
+            idx: bool = False,
+            minmatchlen: int | None = None,
+            withmatchlen: bool = False,
+        ) -> T | int | LcsMatches: ...
+
     async def lcs(
         self,
         key1: Key,
@@ -1481,21 +1493,24 @@ class AsyncCommands(Generic[T]):
         command = _hashes.hmset(key, mapping)
         return await self._execute(command.spec, command.words)
 
-    @overload
-    async def hrandfield(self, key: Key, count: None = None) -> T | None: ...
-    @overload
-    async def hrandfield(self, key: Key, count: int, withvalues: Literal[False] = False) -> list[T]: ...
-    @overload
-    async def hrandfield(self, key: Key, count: int, withvalues: Literal[True]) -> list[tuple[T, T]]: ...
-    @overload
-    async def hrandfield(self, key: Key, count: int, withvalues: bool) -> list[T] | list[tuple[T, T]]: ...
-    @overload
-    async def hrandfield(
-        self,
-        key: Key,
-        count: int | None,
-        withvalues: bool = False,
-    ) -> T | list[T] | list[tuple[T, T]] | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def hrandfield(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        async def hrandfield(self, key: Key, count: int, withvalues: Literal[False] = False) -> list[T]: ...
+        @overload
+        async def hrandfield(self, key: Key, count: int, withvalues: Literal[True]) -> list[tuple[T, T]]: ...
+        @overload
+        async def hrandfield(self, key: Key, count: int, withvalues: bool) -> list[T] | list[tuple[T, T]]: ...
+        @overload
+        async def hrandfield(
+            self,
+            key: Key,
+            count: int | None,
+            withvalues: bool = False,
+        ) -> T | list[T] | list[tuple[T, T]] | None: ...
+
     async def hrandfield(self, key: Key, count: int | None = None, withvalues: bool = False) -> Any:
         """HRANDFIELD: choose fields by chance.
 
@@ -1518,36 +1533,39 @@ class AsyncCommands(Generic[T]):
         command = _hashes.hrandfield(key, count, withvalues)
         return await self._execute(command.spec, command.words)
 
-    @overload
-    async def hscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        no_values: Literal[False] = False,
-    ) -> ScanPage[dict[T, T]]: ...
-    @overload
-    async def hscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        no_values: Literal[True],
-    ) -> ScanPage[list[T]]: ...
-    @overload
-    async def hscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        no_values: bool,
-    ) -> ScanPage[dict[T, T]] | ScanPage[list[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def hscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            no_values: Literal[False] = False,
+        ) -> ScanPage[dict[T, T]]: ...
+        @overload
+        async def hscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            no_values: Literal[True],
+        ) -> ScanPage[list[T]]: ...
+        @overload
+        async def hscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            no_values: bool,
+        ) -> ScanPage[dict[T, T]] | ScanPage[list[T]]: ...
+
     async def hscan(
         self,
         key: Key,
@@ -2068,10 +2086,13 @@ class AsyncCommands(Generic[T]):
         command = _lists.lmpop(keys, direction, count)
         return await self._execute(command.spec, command.words)
 
-    @overload
-    async def lpop(self, key: Key, count: None = None) -> T | None: ...
-    @overload
-    async def lpop(self, key: Key, count: int) -> list[T] | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def lpop(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        async def lpop(self, key: Key, count: int) -> list[T] | None: ...
+
     async def lpop(self, key: Key, count: int | None = None) -> Any:
         """LPOP: pop from the head of a list.
 
@@ -2086,34 +2107,37 @@ class AsyncCommands(Generic[T]):
         """
         return await self._execute(_lists._LPOP, (b"LPOP", key) if count is None else (b"LPOP", key, count))
 
-    @overload
-    async def lpos(
-        self,
-        key: Key,
-        value: Arg,
-        rank: int | None = None,
-        count: None = None,
-        maxlen: int | None = None,
-    ) -> int | None: ...
-    @overload
-    async def lpos(
-        self,
-        key: Key,
-        value: Arg,
-        rank: int | None = None,
-        *,
-        count: int,
-        maxlen: int | None = None,
-    ) -> list[int]: ...
-    @overload
-    async def lpos(
-        self,
-        key: Key,
-        value: Arg,
-        rank: int | None,
-        count: int,
-        maxlen: int | None = None,
-    ) -> list[int]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def lpos(
+            self,
+            key: Key,
+            value: Arg,
+            rank: int | None = None,
+            count: None = None,
+            maxlen: int | None = None,
+        ) -> int | None: ...
+        @overload
+        async def lpos(
+            self,
+            key: Key,
+            value: Arg,
+            rank: int | None = None,
+            *,
+            count: int,
+            maxlen: int | None = None,
+        ) -> list[int]: ...
+        @overload
+        async def lpos(
+            self,
+            key: Key,
+            value: Arg,
+            rank: int | None,
+            count: int,
+            maxlen: int | None = None,
+        ) -> list[int]: ...
+
     async def lpos(
         self,
         key: Key,
@@ -2198,10 +2222,13 @@ class AsyncCommands(Generic[T]):
         """
         return await self._execute(_lists._LTRIM, (b"LTRIM", key, start, end))
 
-    @overload
-    async def rpop(self, key: Key, count: None = None) -> T | None: ...
-    @overload
-    async def rpop(self, key: Key, count: int) -> list[T] | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def rpop(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        async def rpop(self, key: Key, count: int) -> list[T] | None: ...
+
     async def rpop(self, key: Key, count: int | None = None) -> Any:
         """RPOP: pop from the tail of a list.
 
@@ -2350,10 +2377,13 @@ class AsyncCommands(Generic[T]):
         """
         return await self._execute(_sets._SMOVE, (b"SMOVE", source, destination, member))
 
-    @overload
-    async def spop(self, key: Key, count: None = None) -> T | None: ...
-    @overload
-    async def spop(self, key: Key, count: int) -> builtins.set[T]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def spop(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        async def spop(self, key: Key, count: int) -> builtins.set[T]: ...
+
     async def spop(self, key: Key, count: int | None = None) -> Any:
         """SPOP: take out members picked at random.
 
@@ -2372,10 +2402,13 @@ class AsyncCommands(Generic[T]):
             return await self._execute(_sets._SPOP, (b"SPOP", key))
         return await self._execute(_sets._SPOP_COUNT, (b"SPOP", key, count))
 
-    @overload
-    async def srandmember(self, key: Key, count: None = None) -> T | None: ...
-    @overload
-    async def srandmember(self, key: Key, count: int) -> list[T]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def srandmember(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        async def srandmember(self, key: Key, count: int) -> list[T]: ...
+
     async def srandmember(self, key: Key, count: int | None = None) -> Any:
         """SRANDMEMBER: look at members picked at random.
 
@@ -2502,45 +2535,48 @@ class AsyncCommands(Generic[T]):
         command = _sorted_sets.bzpopmin(keys, timeout)
         return await self._execute(command.spec, command.words)
 
-    @overload
-    async def zadd(
-        self,
-        key: Key,
-        mapping: Items[Arg, float],
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-        ch: bool = False,
-        incr: Literal[False] = False,
-    ) -> int: ...
-    @overload
-    async def zadd(
-        self,
-        key: Key,
-        mapping: Items[Arg, float],
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-        ch: bool = False,
-        incr: Literal[True],
-    ) -> float | None: ...
-    @overload
-    async def zadd(
-        self,
-        key: Key,
-        mapping: Items[Arg, float],
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-        ch: bool = False,
-        incr: bool,
-    ) -> int | float | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zadd(
+            self,
+            key: Key,
+            mapping: Items[Arg, float],
+            *,
+            nx: bool = False,
+            xx: bool = False,
+            gt: bool = False,
+            lt: bool = False,
+            ch: bool = False,
+            incr: Literal[False] = False,
+        ) -> int: ...
+        @overload
+        async def zadd(
+            self,
+            key: Key,
+            mapping: Items[Arg, float],
+            *,
+            nx: bool = False,
+            xx: bool = False,
+            gt: bool = False,
+            lt: bool = False,
+            ch: bool = False,
+            incr: Literal[True],
+        ) -> float | None: ...
+        @overload
+        async def zadd(
+            self,
+            key: Key,
+            mapping: Items[Arg, float],
+            *,
+            nx: bool = False,
+            xx: bool = False,
+            gt: bool = False,
+            lt: bool = False,
+            ch: bool = False,
+            incr: bool,
+        ) -> int | float | None: ...
+
     async def zadd(
         self,
         key: Key,
@@ -2628,10 +2664,13 @@ class AsyncCommands(Generic[T]):
         """
         return await self._execute(_sorted_sets._ZMSCORE, (b"ZMSCORE", key, *members))
 
-    @overload
-    async def zpopmax(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
-    @overload
-    async def zpopmax(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zpopmax(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
+        @overload
+        async def zpopmax(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
+
     async def zpopmax(self, key: Key, count: int | None = None) -> Any:
         """ZPOPMAX: pop members of the highest scores.
 
@@ -2650,10 +2689,13 @@ class AsyncCommands(Generic[T]):
             return await self._execute(_sorted_sets._ZPOPMAX, (b"ZPOPMAX", key))
         return await self._execute(_sorted_sets._ZPOPMAX_COUNT, (b"ZPOPMAX", key, count))
 
-    @overload
-    async def zpopmin(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
-    @overload
-    async def zpopmin(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zpopmin(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
+        @overload
+        async def zpopmin(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
+
     async def zpopmin(self, key: Key, count: int | None = None) -> Any:
         """ZPOPMIN: pop members of the lowest scores.
 
@@ -2672,19 +2714,22 @@ class AsyncCommands(Generic[T]):
             return await self._execute(_sorted_sets._ZPOPMIN, (b"ZPOPMIN", key))
         return await self._execute(_sorted_sets._ZPOPMIN_COUNT, (b"ZPOPMIN", key, count))
 
-    @overload
-    async def zrandmember(self, key: Key, count: None = None, withscores: Literal[False] = False) -> T | None: ...
-    @overload
-    async def zrandmember(self, key: Key, count: int, withscores: Literal[False] = False) -> list[T]: ...
-    @overload
-    async def zrandmember(self, key: Key, count: int, withscores: Literal[True]) -> list[ScoredMember[T]]: ...
-    @overload
-    async def zrandmember(
-        self,
-        key: Key,
-        count: int | None,
-        withscores: bool,
-    ) -> T | list[T] | list[ScoredMember[T]] | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zrandmember(self, key: Key, count: None = None, withscores: Literal[False] = False) -> T | None: ...
+        @overload
+        async def zrandmember(self, key: Key, count: int, withscores: Literal[False] = False) -> list[T]: ...
+        @overload
+        async def zrandmember(self, key: Key, count: int, withscores: Literal[True]) -> list[ScoredMember[T]]: ...
+        @overload
+        async def zrandmember(
+            self,
+            key: Key,
+            count: int | None,
+            withscores: bool,
+        ) -> T | list[T] | list[ScoredMember[T]] | None: ...
+
     async def zrandmember(self, key: Key, count: int | None = None, withscores: bool = False) -> Any:
         """ZRANDMEMBER: look at members picked at random.
 
@@ -2707,12 +2752,15 @@ class AsyncCommands(Generic[T]):
         command = _sorted_sets.zrandmember(key, count, withscores)
         return await self._execute(command.spec, command.words)
 
-    @overload
-    async def zrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
-    @overload
-    async def zrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
-    @overload
-    async def zrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
+        @overload
+        async def zrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
+        @overload
+        async def zrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+
     async def zrank(self, key: Key, member: Arg, withscore: bool = False) -> Any:
         """ZRANK: get a member's place, counted from 0 at the lowest score.
 
@@ -2742,12 +2790,15 @@ class AsyncCommands(Generic[T]):
         """
         return await self._execute(_sorted_sets._ZREM, (b"ZREM", key, *members))
 
-    @overload
-    async def zrevrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
-    @overload
-    async def zrevrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
-    @overload
-    async def zrevrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zrevrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
+        @overload
+        async def zrevrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
+        @overload
+        async def zrevrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+
     async def zrevrank(self, key: Key, member: Arg, withscore: bool = False) -> Any:
         """ZREVRANK: get a member's place, counted from 0 at the highest score.
 
@@ -2767,36 +2818,39 @@ class AsyncCommands(Generic[T]):
             return await self._execute(_sorted_sets._ZREVRANK_SCORE, (b"ZREVRANK", key, member, b"WITHSCORE"))
         return await self._execute(_sorted_sets._ZREVRANK, (b"ZREVRANK", key, member))
 
-    @overload
-    async def zscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        noscores: Literal[False] = False,
-    ) -> ScanPage[list[ScoredMember[T]]]: ...
-    @overload
-    async def zscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        noscores: Literal[True],
-    ) -> ScanPage[list[T]]: ...
-    @overload
-    async def zscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        noscores: bool,
-    ) -> ScanPage[list[ScoredMember[T]]] | ScanPage[list[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            noscores: Literal[False] = False,
+        ) -> ScanPage[list[ScoredMember[T]]]: ...
+        @overload
+        async def zscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            noscores: Literal[True],
+        ) -> ScanPage[list[T]]: ...
+        @overload
+        async def zscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            noscores: bool,
+        ) -> ScanPage[list[ScoredMember[T]]] | ScanPage[list[T]]: ...
+
     async def zscan(
         self,
         key: Key,
@@ -2855,48 +2909,51 @@ class AsyncCommands(Generic[T]):
         """
         return await self._execute(_sorted_set_ranges._ZLEXCOUNT, (b"ZLEXCOUNT", key, min, max))
 
-    @overload
-    async def zrange(
-        self,
-        key: Key,
-        start: ScoreBound,
-        end: ScoreBound,
-        *,
-        byscore: bool = False,
-        bylex: bool = False,
-        rev: bool = False,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[False] = False,
-    ) -> list[T]: ...
-    @overload
-    async def zrange(
-        self,
-        key: Key,
-        start: ScoreBound,
-        end: ScoreBound,
-        *,
-        byscore: bool = False,
-        bylex: bool = False,
-        rev: bool = False,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[True],
-    ) -> list[ScoredMember[T]]: ...
-    @overload
-    async def zrange(
-        self,
-        key: Key,
-        start: ScoreBound,
-        end: ScoreBound,
-        *,
-        byscore: bool = False,
-        bylex: bool = False,
-        rev: bool = False,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: bool,
-    ) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zrange(
+            self,
+            key: Key,
+            start: ScoreBound,
+            end: ScoreBound,
+            *,
+            byscore: bool = False,
+            bylex: bool = False,
+            rev: bool = False,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[False] = False,
+        ) -> list[T]: ...
+        @overload
+        async def zrange(
+            self,
+            key: Key,
+            start: ScoreBound,
+            end: ScoreBound,
+            *,
+            byscore: bool = False,
+            bylex: bool = False,
+            rev: bool = False,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[True],
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        async def zrange(
+            self,
+            key: Key,
+            start: ScoreBound,
+            end: ScoreBound,
+            *,
+            byscore: bool = False,
+            bylex: bool = False,
+            rev: bool = False,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: bool,
+        ) -> list[T] | list[ScoredMember[T]]: ...
+
     async def zrange(
         self,
         key: Key,
@@ -2965,39 +3022,42 @@ class AsyncCommands(Generic[T]):
         command = _sorted_set_ranges.zrangebylex(key, min, max, offset=offset, num=num)
         return await self._execute(command.spec, command.words)
 
-    @overload
-    async def zrangebyscore(
-        self,
-        key: Key,
-        min: ScoreBound,
-        max: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[False] = False,
-    ) -> list[T]: ...
-    @overload
-    async def zrangebyscore(
-        self,
-        key: Key,
-        min: ScoreBound,
-        max: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[True],
-    ) -> list[ScoredMember[T]]: ...
-    @overload
-    async def zrangebyscore(
-        self,
-        key: Key,
-        min: ScoreBound,
-        max: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: bool,
-    ) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zrangebyscore(
+            self,
+            key: Key,
+            min: ScoreBound,
+            max: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[False] = False,
+        ) -> list[T]: ...
+        @overload
+        async def zrangebyscore(
+            self,
+            key: Key,
+            min: ScoreBound,
+            max: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[True],
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        async def zrangebyscore(
+            self,
+            key: Key,
+            min: ScoreBound,
+            max: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: bool,
+        ) -> list[T] | list[ScoredMember[T]]: ...
+
     async def zrangebyscore(
         self,
         key: Key,
@@ -3101,12 +3161,27 @@ class AsyncCommands(Generic[T]):
         """
         return await self._execute(_sorted_set_ranges._ZREMRANGEBYSCORE, (b"ZREMRANGEBYSCORE", key, min, max))
 
-    @overload
-    async def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[False] = False) -> list[T]: ...
-    @overload
-    async def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[True]) -> list[ScoredMember[T]]: ...
-    @overload
-    async def zrevrange(self, key: Key, start: int, end: int, withscores: bool) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[False] = False) -> list[T]: ...
+        @overload
+        async def zrevrange(
+            self,
+            key: Key,
+            start: int,
+            end: int,
+            withscores: Literal[True],
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        async def zrevrange(
+            self,
+            key: Key,
+            start: int,
+            end: int,
+            withscores: bool,
+        ) -> list[T] | list[ScoredMember[T]]: ...
+
     async def zrevrange(self, key: Key, start: int, end: int, withscores: bool = False) -> Any:
         """ZREVRANGE: get the members with ranks from `start` to `end`, both included, counted from the highest score.
 
@@ -3150,39 +3225,42 @@ class AsyncCommands(Generic[T]):
         command = _sorted_set_ranges.zrevrangebylex(key, max, min, offset=offset, num=num)
         return await self._execute(command.spec, command.words)
 
-    @overload
-    async def zrevrangebyscore(
-        self,
-        key: Key,
-        max: ScoreBound,
-        min: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[False] = False,
-    ) -> list[T]: ...
-    @overload
-    async def zrevrangebyscore(
-        self,
-        key: Key,
-        max: ScoreBound,
-        min: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[True],
-    ) -> list[ScoredMember[T]]: ...
-    @overload
-    async def zrevrangebyscore(
-        self,
-        key: Key,
-        max: ScoreBound,
-        min: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: bool,
-    ) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zrevrangebyscore(
+            self,
+            key: Key,
+            max: ScoreBound,
+            min: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[False] = False,
+        ) -> list[T]: ...
+        @overload
+        async def zrevrangebyscore(
+            self,
+            key: Key,
+            max: ScoreBound,
+            min: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[True],
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        async def zrevrangebyscore(
+            self,
+            key: Key,
+            max: ScoreBound,
+            min: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: bool,
+        ) -> list[T] | list[ScoredMember[T]]: ...
+
     async def zrevrangebyscore(
         self,
         key: Key,
@@ -3214,12 +3292,15 @@ class AsyncCommands(Generic[T]):
 
     # sorted_set_algebra
 
-    @overload
-    async def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[False] = False) -> list[T]: ...
-    @overload
-    async def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[True]) -> list[ScoredMember[T]]: ...
-    @overload
-    async def zdiff(self, keys: Key | Iterable[Key], withscores: bool) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[False] = False) -> list[T]: ...
+        @overload
+        async def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[True]) -> list[ScoredMember[T]]: ...
+        @overload
+        async def zdiff(self, keys: Key | Iterable[Key], withscores: bool) -> list[T] | list[ScoredMember[T]]: ...
+
     async def zdiff(self, keys: Key | Iterable[Key], withscores: bool = False) -> Any:
         """ZDIFF: get the members of the first sorted set that are in none of the others.
 
@@ -3248,30 +3329,33 @@ class AsyncCommands(Generic[T]):
         command = _sorted_set_algebra.zdiffstore(dest, keys)
         return await self._execute(command.spec, command.words)
 
-    @overload
-    async def zinter(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: Literal[False] = False,
-    ) -> list[T]: ...
-    @overload
-    async def zinter(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: Literal[True],
-    ) -> list[ScoredMember[T]]: ...
-    @overload
-    async def zinter(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: bool,
-    ) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zinter(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: Literal[False] = False,
+        ) -> list[T]: ...
+        @overload
+        async def zinter(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: Literal[True],
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        async def zinter(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: bool,
+        ) -> list[T] | list[ScoredMember[T]]: ...
+
     async def zinter(
         self,
         keys: Key | Iterable[Key] | Items[Key, float],
@@ -3331,30 +3415,33 @@ class AsyncCommands(Generic[T]):
             (b"ZINTERSTORE", dest, *_sorted_set_algebra._combined("ZINTERSTORE", keys, aggregate)),
         )
 
-    @overload
-    async def zunion(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: Literal[False] = False,
-    ) -> list[T]: ...
-    @overload
-    async def zunion(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: Literal[True],
-    ) -> list[ScoredMember[T]]: ...
-    @overload
-    async def zunion(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: bool,
-    ) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def zunion(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: Literal[False] = False,
+        ) -> list[T]: ...
+        @overload
+        async def zunion(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: Literal[True],
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        async def zunion(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: bool,
+        ) -> list[T] | list[ScoredMember[T]]: ...
+
     async def zunion(
         self,
         keys: Key | Iterable[Key] | Items[Key, float],
@@ -4148,10 +4235,13 @@ class AsyncCommands(Generic[T]):
         command = _connection.hello(protover, username=username, password=password, setname=setname)
         return await self._execute(command.spec, command.words)
 
-    @overload
-    async def ping(self, message: None = None) -> bool: ...
-    @overload
-    async def ping(self, message: Arg) -> T: ...
+    if TYPE_CHECKING:
+
+        @overload
+        async def ping(self, message: None = None) -> bool: ...
+        @overload
+        async def ping(self, message: Arg) -> T: ...
+
     async def ping(self, message: Arg | None = None) -> Any:
         """PING: ask whether the server answers.
 

@@ -623,58 +623,61 @@ class PipelineCommands(Generic[T]):
 
     # sorting
 
-    @overload
-    def sort(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: None = None,
-        desc: bool = False,
-        alpha: bool = False,
-        store: None = None,
-    ) -> Reply[list[T]]: ...
-    @overload
-    def sort(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: Arg | Iterable[Arg],
-        desc: bool = False,
-        alpha: bool = False,
-        store: None = None,
-    ) -> Reply[list[T | None]]: ...
-    @overload
-    def sort(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: Arg | Iterable[Arg] | None = None,
-        desc: bool = False,
-        alpha: bool = False,
-        store: Key,
-    ) -> Reply[int]: ...
-    @overload
-    def sort(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: Arg | Iterable[Arg] | None = None,
-        desc: bool = False,
-        alpha: bool = False,
-        store: Key | None,
-    ) -> Reply[list[T] | list[T | None] | int]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def sort(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: None = None,
+            desc: bool = False,
+            alpha: bool = False,
+            store: None = None,
+        ) -> Reply[list[T]]: ...
+        @overload
+        def sort(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: Arg | Iterable[Arg],
+            desc: bool = False,
+            alpha: bool = False,
+            store: None = None,
+        ) -> Reply[list[T | None]]: ...
+        @overload
+        def sort(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: Arg | Iterable[Arg] | None = None,
+            desc: bool = False,
+            alpha: bool = False,
+            store: Key,
+        ) -> Reply[int]: ...
+        @overload
+        def sort(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: Arg | Iterable[Arg] | None = None,
+            desc: bool = False,
+            alpha: bool = False,
+            store: Key | None,
+        ) -> Reply[list[T] | list[T | None] | int]: ...
+
     def sort(
         self,
         key: Key,
@@ -711,30 +714,33 @@ class PipelineCommands(Generic[T]):
         command = _sorting.sort(key, by=by, offset=offset, num=num, get=get, desc=desc, alpha=alpha, store=store)
         return self._queue(command.spec, command.words)
 
-    @overload
-    def sort_ro(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: None = None,
-        desc: bool = False,
-        alpha: bool = False,
-    ) -> Reply[list[T]]: ...
-    @overload
-    def sort_ro(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: Arg | Iterable[Arg],
-        desc: bool = False,
-        alpha: bool = False,
-    ) -> Reply[list[T | None]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def sort_ro(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: None = None,
+            desc: bool = False,
+            alpha: bool = False,
+        ) -> Reply[list[T]]: ...
+        @overload
+        def sort_ro(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: Arg | Iterable[Arg],
+            desc: bool = False,
+            alpha: bool = False,
+        ) -> Reply[list[T | None]]: ...
+
     def sort_ro(
         self,
         key: Key,
@@ -1031,54 +1037,57 @@ class PipelineCommands(Generic[T]):
         command = _strings.psetex(key, time_ms, value)
         return self._queue(command.spec, command.words)
 
-    @overload
-    def set(
-        self,
-        key: Key,
-        value: Arg,
-        *,
-        ex: Seconds | None = None,
-        px: Milliseconds | None = None,
-        exat: Instant | None = None,
-        pxat: InstantMs | None = None,
-        keepttl: bool = False,
-        nx: bool = False,
-        xx: bool = False,
-        ifeq: Arg | None = None,
-        get: Literal[False] = False,
-    ) -> Reply[bool]: ...
-    @overload
-    def set(
-        self,
-        key: Key,
-        value: Arg,
-        *,
-        ex: Seconds | None = None,
-        px: Milliseconds | None = None,
-        exat: Instant | None = None,
-        pxat: InstantMs | None = None,
-        keepttl: bool = False,
-        nx: bool = False,
-        xx: bool = False,
-        ifeq: Arg | None = None,
-        get: Literal[True],
-    ) -> Reply[T | None]: ...
-    @overload
-    def set(
-        self,
-        key: Key,
-        value: Arg,
-        *,
-        ex: Seconds | None = None,
-        px: Milliseconds | None = None,
-        exat: Instant | None = None,
-        pxat: InstantMs | None = None,
-        keepttl: bool = False,
-        nx: bool = False,
-        xx: bool = False,
-        ifeq: Arg | None = None,
-        get: bool,
-    ) -> Reply[bool | T | None]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def set(
+            self,
+            key: Key,
+            value: Arg,
+            *,
+            ex: Seconds | None = None,
+            px: Milliseconds | None = None,
+            exat: Instant | None = None,
+            pxat: InstantMs | None = None,
+            keepttl: bool = False,
+            nx: bool = False,
+            xx: bool = False,
+            ifeq: Arg | None = None,
+            get: Literal[False] = False,
+        ) -> Reply[bool]: ...
+        @overload
+        def set(
+            self,
+            key: Key,
+            value: Arg,
+            *,
+            ex: Seconds | None = None,
+            px: Milliseconds | None = None,
+            exat: Instant | None = None,
+            pxat: InstantMs | None = None,
+            keepttl: bool = False,
+            nx: bool = False,
+            xx: bool = False,
+            ifeq: Arg | None = None,
+            get: Literal[True],
+        ) -> Reply[T | None]: ...
+        @overload
+        def set(
+            self,
+            key: Key,
+            value: Arg,
+            *,
+            ex: Seconds | None = None,
+            px: Milliseconds | None = None,
+            exat: Instant | None = None,
+            pxat: InstantMs | None = None,
+            keepttl: bool = False,
+            nx: bool = False,
+            xx: bool = False,
+            ifeq: Arg | None = None,
+            get: bool,
+        ) -> Reply[bool | T | None]: ...
+
     def set(
         self,
         key: Key,
@@ -1193,31 +1202,34 @@ class PipelineCommands(Generic[T]):
         """
         return self._queue(_string_parts._GETRANGE, (b"GETRANGE", key, start, end))
 
-    @overload
-    def lcs(self, key1: Key, key2: Key) -> Reply[T]: ...
-    @overload
-    def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> Reply[int]: ...
-    @overload
-    def lcs(
-        self,
-        key1: Key,
-        key2: Key,
-        *,
-        idx: Literal[True],
-        minmatchlen: int | None = None,
-        withmatchlen: bool = False,
-    ) -> Reply[LcsMatches]: ...
-    @overload
-    def lcs(
-        self,
-        key1: Key,
-        key2: Key,
-        *,
-        len: bool = False,
-        idx: bool = False,
-        minmatchlen: int | None = None,
-        withmatchlen: bool = False,
-    ) -> Reply[T | int | LcsMatches]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def lcs(self, key1: Key, key2: Key) -> Reply[T]: ...
+        @overload
+        def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> Reply[int]: ...
+        @overload
+        def lcs(
+            self,
+            key1: Key,
+            key2: Key,
+            *,
+            idx: Literal[True],
+            minmatchlen: int | None = None,
+            withmatchlen: bool = False,
+        ) -> Reply[LcsMatches]: ...
+        @overload
+        def lcs(
+            self,
+            key1: Key,
+            key2: Key,
+            *,
+            len: bool = False,
+            idx: bool = False,
+            minmatchlen: int | None = None,
+            withmatchlen: bool = False,
+        ) -> Reply[T | int | LcsMatches]: ...
+
     def lcs(
         self,
         key1: Key,
@@ -1480,21 +1492,24 @@ class PipelineCommands(Generic[T]):
         command = _hashes.hmset(key, mapping)
         return self._queue(command.spec, command.words)
 
-    @overload
-    def hrandfield(self, key: Key, count: None = None) -> Reply[T | None]: ...
-    @overload
-    def hrandfield(self, key: Key, count: int, withvalues: Literal[False] = False) -> Reply[list[T]]: ...
-    @overload
-    def hrandfield(self, key: Key, count: int, withvalues: Literal[True]) -> Reply[list[tuple[T, T]]]: ...
-    @overload
-    def hrandfield(self, key: Key, count: int, withvalues: bool) -> Reply[list[T] | list[tuple[T, T]]]: ...
-    @overload
-    def hrandfield(
-        self,
-        key: Key,
-        count: int | None,
-        withvalues: bool = False,
-    ) -> Reply[T | list[T] | list[tuple[T, T]] | None]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def hrandfield(self, key: Key, count: None = None) -> Reply[T | None]: ...
+        @overload
+        def hrandfield(self, key: Key, count: int, withvalues: Literal[False] = False) -> Reply[list[T]]: ...
+        @overload
+        def hrandfield(self, key: Key, count: int, withvalues: Literal[True]) -> Reply[list[tuple[T, T]]]: ...
+        @overload
+        def hrandfield(self, key: Key, count: int, withvalues: bool) -> Reply[list[T] | list[tuple[T, T]]]: ...
+        @overload
+        def hrandfield(
+            self,
+            key: Key,
+            count: int | None,
+            withvalues: bool = False,
+        ) -> Reply[T | list[T] | list[tuple[T, T]] | None]: ...
+
     def hrandfield(self, key: Key, count: int | None = None, withvalues: bool = False) -> Reply[Any]:
         """HRANDFIELD: choose fields by chance.
 
@@ -1517,36 +1532,39 @@ class PipelineCommands(Generic[T]):
         command = _hashes.hrandfield(key, count, withvalues)
         return self._queue(command.spec, command.words)
 
-    @overload
-    def hscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        no_values: Literal[False] = False,
-    ) -> Reply[ScanPage[dict[T, T]]]: ...
-    @overload
-    def hscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        no_values: Literal[True],
-    ) -> Reply[ScanPage[list[T]]]: ...
-    @overload
-    def hscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        no_values: bool,
-    ) -> Reply[ScanPage[dict[T, T]] | ScanPage[list[T]]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def hscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            no_values: Literal[False] = False,
+        ) -> Reply[ScanPage[dict[T, T]]]: ...
+        @overload
+        def hscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            no_values: Literal[True],
+        ) -> Reply[ScanPage[list[T]]]: ...
+        @overload
+        def hscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            no_values: bool,
+        ) -> Reply[ScanPage[dict[T, T]] | ScanPage[list[T]]]: ...
+
     def hscan(
         self,
         key: Key,
@@ -2067,10 +2085,13 @@ class PipelineCommands(Generic[T]):
         command = _lists.lmpop(keys, direction, count)
         return self._queue(command.spec, command.words)
 
-    @overload
-    def lpop(self, key: Key, count: None = None) -> Reply[T | None]: ...
-    @overload
-    def lpop(self, key: Key, count: int) -> Reply[list[T] | None]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def lpop(self, key: Key, count: None = None) -> Reply[T | None]: ...
+        @overload
+        def lpop(self, key: Key, count: int) -> Reply[list[T] | None]: ...
+
     def lpop(self, key: Key, count: int | None = None) -> Reply[Any]:
         """LPOP: pop from the head of a list.
 
@@ -2085,34 +2106,37 @@ class PipelineCommands(Generic[T]):
         """
         return self._queue(_lists._LPOP, (b"LPOP", key) if count is None else (b"LPOP", key, count))
 
-    @overload
-    def lpos(
-        self,
-        key: Key,
-        value: Arg,
-        rank: int | None = None,
-        count: None = None,
-        maxlen: int | None = None,
-    ) -> Reply[int | None]: ...
-    @overload
-    def lpos(
-        self,
-        key: Key,
-        value: Arg,
-        rank: int | None = None,
-        *,
-        count: int,
-        maxlen: int | None = None,
-    ) -> Reply[list[int]]: ...
-    @overload
-    def lpos(
-        self,
-        key: Key,
-        value: Arg,
-        rank: int | None,
-        count: int,
-        maxlen: int | None = None,
-    ) -> Reply[list[int]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def lpos(
+            self,
+            key: Key,
+            value: Arg,
+            rank: int | None = None,
+            count: None = None,
+            maxlen: int | None = None,
+        ) -> Reply[int | None]: ...
+        @overload
+        def lpos(
+            self,
+            key: Key,
+            value: Arg,
+            rank: int | None = None,
+            *,
+            count: int,
+            maxlen: int | None = None,
+        ) -> Reply[list[int]]: ...
+        @overload
+        def lpos(
+            self,
+            key: Key,
+            value: Arg,
+            rank: int | None,
+            count: int,
+            maxlen: int | None = None,
+        ) -> Reply[list[int]]: ...
+
     def lpos(
         self,
         key: Key,
@@ -2197,10 +2221,13 @@ class PipelineCommands(Generic[T]):
         """
         return self._queue(_lists._LTRIM, (b"LTRIM", key, start, end))
 
-    @overload
-    def rpop(self, key: Key, count: None = None) -> Reply[T | None]: ...
-    @overload
-    def rpop(self, key: Key, count: int) -> Reply[list[T] | None]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def rpop(self, key: Key, count: None = None) -> Reply[T | None]: ...
+        @overload
+        def rpop(self, key: Key, count: int) -> Reply[list[T] | None]: ...
+
     def rpop(self, key: Key, count: int | None = None) -> Reply[Any]:
         """RPOP: pop from the tail of a list.
 
@@ -2349,10 +2376,13 @@ class PipelineCommands(Generic[T]):
         """
         return self._queue(_sets._SMOVE, (b"SMOVE", source, destination, member))
 
-    @overload
-    def spop(self, key: Key, count: None = None) -> Reply[T | None]: ...
-    @overload
-    def spop(self, key: Key, count: int) -> Reply[builtins.set[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def spop(self, key: Key, count: None = None) -> Reply[T | None]: ...
+        @overload
+        def spop(self, key: Key, count: int) -> Reply[builtins.set[T]]: ...
+
     def spop(self, key: Key, count: int | None = None) -> Reply[Any]:
         """SPOP: take out members picked at random.
 
@@ -2371,10 +2401,13 @@ class PipelineCommands(Generic[T]):
             return self._queue(_sets._SPOP, (b"SPOP", key))
         return self._queue(_sets._SPOP_COUNT, (b"SPOP", key, count))
 
-    @overload
-    def srandmember(self, key: Key, count: None = None) -> Reply[T | None]: ...
-    @overload
-    def srandmember(self, key: Key, count: int) -> Reply[list[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def srandmember(self, key: Key, count: None = None) -> Reply[T | None]: ...
+        @overload
+        def srandmember(self, key: Key, count: int) -> Reply[list[T]]: ...
+
     def srandmember(self, key: Key, count: int | None = None) -> Reply[Any]:
         """SRANDMEMBER: look at members picked at random.
 
@@ -2499,45 +2532,48 @@ class PipelineCommands(Generic[T]):
         command = _sorted_sets.bzpopmin(keys, timeout)
         return self._queue(command.spec, command.words)
 
-    @overload
-    def zadd(
-        self,
-        key: Key,
-        mapping: Items[Arg, float],
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-        ch: bool = False,
-        incr: Literal[False] = False,
-    ) -> Reply[int]: ...
-    @overload
-    def zadd(
-        self,
-        key: Key,
-        mapping: Items[Arg, float],
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-        ch: bool = False,
-        incr: Literal[True],
-    ) -> Reply[float | None]: ...
-    @overload
-    def zadd(
-        self,
-        key: Key,
-        mapping: Items[Arg, float],
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-        ch: bool = False,
-        incr: bool,
-    ) -> Reply[int | float | None]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zadd(
+            self,
+            key: Key,
+            mapping: Items[Arg, float],
+            *,
+            nx: bool = False,
+            xx: bool = False,
+            gt: bool = False,
+            lt: bool = False,
+            ch: bool = False,
+            incr: Literal[False] = False,
+        ) -> Reply[int]: ...
+        @overload
+        def zadd(
+            self,
+            key: Key,
+            mapping: Items[Arg, float],
+            *,
+            nx: bool = False,
+            xx: bool = False,
+            gt: bool = False,
+            lt: bool = False,
+            ch: bool = False,
+            incr: Literal[True],
+        ) -> Reply[float | None]: ...
+        @overload
+        def zadd(
+            self,
+            key: Key,
+            mapping: Items[Arg, float],
+            *,
+            nx: bool = False,
+            xx: bool = False,
+            gt: bool = False,
+            lt: bool = False,
+            ch: bool = False,
+            incr: bool,
+        ) -> Reply[int | float | None]: ...
+
     def zadd(
         self,
         key: Key,
@@ -2625,10 +2661,13 @@ class PipelineCommands(Generic[T]):
         """
         return self._queue(_sorted_sets._ZMSCORE, (b"ZMSCORE", key, *members))
 
-    @overload
-    def zpopmax(self, key: Key, count: None = None) -> Reply[ScoredMember[T] | None]: ...
-    @overload
-    def zpopmax(self, key: Key, count: int) -> Reply[list[ScoredMember[T]]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zpopmax(self, key: Key, count: None = None) -> Reply[ScoredMember[T] | None]: ...
+        @overload
+        def zpopmax(self, key: Key, count: int) -> Reply[list[ScoredMember[T]]]: ...
+
     def zpopmax(self, key: Key, count: int | None = None) -> Reply[Any]:
         """ZPOPMAX: pop members of the highest scores.
 
@@ -2647,10 +2686,13 @@ class PipelineCommands(Generic[T]):
             return self._queue(_sorted_sets._ZPOPMAX, (b"ZPOPMAX", key))
         return self._queue(_sorted_sets._ZPOPMAX_COUNT, (b"ZPOPMAX", key, count))
 
-    @overload
-    def zpopmin(self, key: Key, count: None = None) -> Reply[ScoredMember[T] | None]: ...
-    @overload
-    def zpopmin(self, key: Key, count: int) -> Reply[list[ScoredMember[T]]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zpopmin(self, key: Key, count: None = None) -> Reply[ScoredMember[T] | None]: ...
+        @overload
+        def zpopmin(self, key: Key, count: int) -> Reply[list[ScoredMember[T]]]: ...
+
     def zpopmin(self, key: Key, count: int | None = None) -> Reply[Any]:
         """ZPOPMIN: pop members of the lowest scores.
 
@@ -2669,19 +2711,22 @@ class PipelineCommands(Generic[T]):
             return self._queue(_sorted_sets._ZPOPMIN, (b"ZPOPMIN", key))
         return self._queue(_sorted_sets._ZPOPMIN_COUNT, (b"ZPOPMIN", key, count))
 
-    @overload
-    def zrandmember(self, key: Key, count: None = None, withscores: Literal[False] = False) -> Reply[T | None]: ...
-    @overload
-    def zrandmember(self, key: Key, count: int, withscores: Literal[False] = False) -> Reply[list[T]]: ...
-    @overload
-    def zrandmember(self, key: Key, count: int, withscores: Literal[True]) -> Reply[list[ScoredMember[T]]]: ...
-    @overload
-    def zrandmember(
-        self,
-        key: Key,
-        count: int | None,
-        withscores: bool,
-    ) -> Reply[T | list[T] | list[ScoredMember[T]] | None]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrandmember(self, key: Key, count: None = None, withscores: Literal[False] = False) -> Reply[T | None]: ...
+        @overload
+        def zrandmember(self, key: Key, count: int, withscores: Literal[False] = False) -> Reply[list[T]]: ...
+        @overload
+        def zrandmember(self, key: Key, count: int, withscores: Literal[True]) -> Reply[list[ScoredMember[T]]]: ...
+        @overload
+        def zrandmember(
+            self,
+            key: Key,
+            count: int | None,
+            withscores: bool,
+        ) -> Reply[T | list[T] | list[ScoredMember[T]] | None]: ...
+
     def zrandmember(self, key: Key, count: int | None = None, withscores: bool = False) -> Reply[Any]:
         """ZRANDMEMBER: look at members picked at random.
 
@@ -2704,12 +2749,15 @@ class PipelineCommands(Generic[T]):
         command = _sorted_sets.zrandmember(key, count, withscores)
         return self._queue(command.spec, command.words)
 
-    @overload
-    def zrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> Reply[int | None]: ...
-    @overload
-    def zrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Reply[Ranking | None]: ...
-    @overload
-    def zrank(self, key: Key, member: Arg, withscore: bool) -> Reply[int | Ranking | None]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> Reply[int | None]: ...
+        @overload
+        def zrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Reply[Ranking | None]: ...
+        @overload
+        def zrank(self, key: Key, member: Arg, withscore: bool) -> Reply[int | Ranking | None]: ...
+
     def zrank(self, key: Key, member: Arg, withscore: bool = False) -> Reply[Any]:
         """ZRANK: get a member's place, counted from 0 at the lowest score.
 
@@ -2739,12 +2787,15 @@ class PipelineCommands(Generic[T]):
         """
         return self._queue(_sorted_sets._ZREM, (b"ZREM", key, *members))
 
-    @overload
-    def zrevrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> Reply[int | None]: ...
-    @overload
-    def zrevrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Reply[Ranking | None]: ...
-    @overload
-    def zrevrank(self, key: Key, member: Arg, withscore: bool) -> Reply[int | Ranking | None]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrevrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> Reply[int | None]: ...
+        @overload
+        def zrevrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Reply[Ranking | None]: ...
+        @overload
+        def zrevrank(self, key: Key, member: Arg, withscore: bool) -> Reply[int | Ranking | None]: ...
+
     def zrevrank(self, key: Key, member: Arg, withscore: bool = False) -> Reply[Any]:
         """ZREVRANK: get a member's place, counted from 0 at the highest score.
 
@@ -2764,36 +2815,39 @@ class PipelineCommands(Generic[T]):
             return self._queue(_sorted_sets._ZREVRANK_SCORE, (b"ZREVRANK", key, member, b"WITHSCORE"))
         return self._queue(_sorted_sets._ZREVRANK, (b"ZREVRANK", key, member))
 
-    @overload
-    def zscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        noscores: Literal[False] = False,
-    ) -> Reply[ScanPage[list[ScoredMember[T]]]]: ...
-    @overload
-    def zscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        noscores: Literal[True],
-    ) -> Reply[ScanPage[list[T]]]: ...
-    @overload
-    def zscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        noscores: bool,
-    ) -> Reply[ScanPage[list[ScoredMember[T]]] | ScanPage[list[T]]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            noscores: Literal[False] = False,
+        ) -> Reply[ScanPage[list[ScoredMember[T]]]]: ...
+        @overload
+        def zscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            noscores: Literal[True],
+        ) -> Reply[ScanPage[list[T]]]: ...
+        @overload
+        def zscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            noscores: bool,
+        ) -> Reply[ScanPage[list[ScoredMember[T]]] | ScanPage[list[T]]]: ...
+
     def zscan(
         self,
         key: Key,
@@ -2852,48 +2906,51 @@ class PipelineCommands(Generic[T]):
         """
         return self._queue(_sorted_set_ranges._ZLEXCOUNT, (b"ZLEXCOUNT", key, min, max))
 
-    @overload
-    def zrange(
-        self,
-        key: Key,
-        start: ScoreBound,
-        end: ScoreBound,
-        *,
-        byscore: bool = False,
-        bylex: bool = False,
-        rev: bool = False,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[False] = False,
-    ) -> Reply[list[T]]: ...
-    @overload
-    def zrange(
-        self,
-        key: Key,
-        start: ScoreBound,
-        end: ScoreBound,
-        *,
-        byscore: bool = False,
-        bylex: bool = False,
-        rev: bool = False,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[True],
-    ) -> Reply[list[ScoredMember[T]]]: ...
-    @overload
-    def zrange(
-        self,
-        key: Key,
-        start: ScoreBound,
-        end: ScoreBound,
-        *,
-        byscore: bool = False,
-        bylex: bool = False,
-        rev: bool = False,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: bool,
-    ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrange(
+            self,
+            key: Key,
+            start: ScoreBound,
+            end: ScoreBound,
+            *,
+            byscore: bool = False,
+            bylex: bool = False,
+            rev: bool = False,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[False] = False,
+        ) -> Reply[list[T]]: ...
+        @overload
+        def zrange(
+            self,
+            key: Key,
+            start: ScoreBound,
+            end: ScoreBound,
+            *,
+            byscore: bool = False,
+            bylex: bool = False,
+            rev: bool = False,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[True],
+        ) -> Reply[list[ScoredMember[T]]]: ...
+        @overload
+        def zrange(
+            self,
+            key: Key,
+            start: ScoreBound,
+            end: ScoreBound,
+            *,
+            byscore: bool = False,
+            bylex: bool = False,
+            rev: bool = False,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: bool,
+        ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+
     def zrange(
         self,
         key: Key,
@@ -2962,39 +3019,42 @@ class PipelineCommands(Generic[T]):
         command = _sorted_set_ranges.zrangebylex(key, min, max, offset=offset, num=num)
         return self._queue(command.spec, command.words)
 
-    @overload
-    def zrangebyscore(
-        self,
-        key: Key,
-        min: ScoreBound,
-        max: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[False] = False,
-    ) -> Reply[list[T]]: ...
-    @overload
-    def zrangebyscore(
-        self,
-        key: Key,
-        min: ScoreBound,
-        max: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[True],
-    ) -> Reply[list[ScoredMember[T]]]: ...
-    @overload
-    def zrangebyscore(
-        self,
-        key: Key,
-        min: ScoreBound,
-        max: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: bool,
-    ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrangebyscore(
+            self,
+            key: Key,
+            min: ScoreBound,
+            max: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[False] = False,
+        ) -> Reply[list[T]]: ...
+        @overload
+        def zrangebyscore(
+            self,
+            key: Key,
+            min: ScoreBound,
+            max: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[True],
+        ) -> Reply[list[ScoredMember[T]]]: ...
+        @overload
+        def zrangebyscore(
+            self,
+            key: Key,
+            min: ScoreBound,
+            max: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: bool,
+        ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+
     def zrangebyscore(
         self,
         key: Key,
@@ -3098,12 +3158,27 @@ class PipelineCommands(Generic[T]):
         """
         return self._queue(_sorted_set_ranges._ZREMRANGEBYSCORE, (b"ZREMRANGEBYSCORE", key, min, max))
 
-    @overload
-    def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[False] = False) -> Reply[list[T]]: ...
-    @overload
-    def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[True]) -> Reply[list[ScoredMember[T]]]: ...
-    @overload
-    def zrevrange(self, key: Key, start: int, end: int, withscores: bool) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[False] = False) -> Reply[list[T]]: ...
+        @overload
+        def zrevrange(
+            self,
+            key: Key,
+            start: int,
+            end: int,
+            withscores: Literal[True],
+        ) -> Reply[list[ScoredMember[T]]]: ...
+        @overload
+        def zrevrange(
+            self,
+            key: Key,
+            start: int,
+            end: int,
+            withscores: bool,
+        ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+
     def zrevrange(self, key: Key, start: int, end: int, withscores: bool = False) -> Reply[Any]:
         """ZREVRANGE: get the members with ranks from `start` to `end`, both included, counted from the highest score.
 
@@ -3147,39 +3222,42 @@ class PipelineCommands(Generic[T]):
         command = _sorted_set_ranges.zrevrangebylex(key, max, min, offset=offset, num=num)
         return self._queue(command.spec, command.words)
 
-    @overload
-    def zrevrangebyscore(
-        self,
-        key: Key,
-        max: ScoreBound,
-        min: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[False] = False,
-    ) -> Reply[list[T]]: ...
-    @overload
-    def zrevrangebyscore(
-        self,
-        key: Key,
-        max: ScoreBound,
-        min: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[True],
-    ) -> Reply[list[ScoredMember[T]]]: ...
-    @overload
-    def zrevrangebyscore(
-        self,
-        key: Key,
-        max: ScoreBound,
-        min: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: bool,
-    ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrevrangebyscore(
+            self,
+            key: Key,
+            max: ScoreBound,
+            min: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[False] = False,
+        ) -> Reply[list[T]]: ...
+        @overload
+        def zrevrangebyscore(
+            self,
+            key: Key,
+            max: ScoreBound,
+            min: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[True],
+        ) -> Reply[list[ScoredMember[T]]]: ...
+        @overload
+        def zrevrangebyscore(
+            self,
+            key: Key,
+            max: ScoreBound,
+            min: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: bool,
+        ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+
     def zrevrangebyscore(
         self,
         key: Key,
@@ -3211,12 +3289,15 @@ class PipelineCommands(Generic[T]):
 
     # sorted_set_algebra
 
-    @overload
-    def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[False] = False) -> Reply[list[T]]: ...
-    @overload
-    def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[True]) -> Reply[list[ScoredMember[T]]]: ...
-    @overload
-    def zdiff(self, keys: Key | Iterable[Key], withscores: bool) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[False] = False) -> Reply[list[T]]: ...
+        @overload
+        def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[True]) -> Reply[list[ScoredMember[T]]]: ...
+        @overload
+        def zdiff(self, keys: Key | Iterable[Key], withscores: bool) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+
     def zdiff(self, keys: Key | Iterable[Key], withscores: bool = False) -> Reply[Any]:
         """ZDIFF: get the members of the first sorted set that are in none of the others.
 
@@ -3245,30 +3326,33 @@ class PipelineCommands(Generic[T]):
         command = _sorted_set_algebra.zdiffstore(dest, keys)
         return self._queue(command.spec, command.words)
 
-    @overload
-    def zinter(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: Literal[False] = False,
-    ) -> Reply[list[T]]: ...
-    @overload
-    def zinter(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: Literal[True],
-    ) -> Reply[list[ScoredMember[T]]]: ...
-    @overload
-    def zinter(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: bool,
-    ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zinter(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: Literal[False] = False,
+        ) -> Reply[list[T]]: ...
+        @overload
+        def zinter(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: Literal[True],
+        ) -> Reply[list[ScoredMember[T]]]: ...
+        @overload
+        def zinter(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: bool,
+        ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+
     def zinter(
         self,
         keys: Key | Iterable[Key] | Items[Key, float],
@@ -3328,30 +3412,33 @@ class PipelineCommands(Generic[T]):
             (b"ZINTERSTORE", dest, *_sorted_set_algebra._combined("ZINTERSTORE", keys, aggregate)),
         )
 
-    @overload
-    def zunion(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: Literal[False] = False,
-    ) -> Reply[list[T]]: ...
-    @overload
-    def zunion(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: Literal[True],
-    ) -> Reply[list[ScoredMember[T]]]: ...
-    @overload
-    def zunion(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: bool,
-    ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zunion(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: Literal[False] = False,
+        ) -> Reply[list[T]]: ...
+        @overload
+        def zunion(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: Literal[True],
+        ) -> Reply[list[ScoredMember[T]]]: ...
+        @overload
+        def zunion(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: bool,
+        ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+
     def zunion(
         self,
         keys: Key | Iterable[Key] | Items[Key, float],
@@ -4145,10 +4232,13 @@ class PipelineCommands(Generic[T]):
         command = _connection.hello(protover, username=username, password=password, setname=setname)
         return self._queue(command.spec, command.words)
 
-    @overload
-    def ping(self, message: None = None) -> Reply[bool]: ...
-    @overload
-    def ping(self, message: Arg) -> Reply[T]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def ping(self, message: None = None) -> Reply[bool]: ...
+        @overload
+        def ping(self, message: Arg) -> Reply[T]: ...
+
     def ping(self, message: Arg | None = None) -> Reply[Any]:
         """PING: ask whether the server answers.
 

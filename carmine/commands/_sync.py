@@ -617,58 +617,61 @@ class Commands(Generic[T]):
 
     # sorting
 
-    @overload
-    def sort(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: None = None,
-        desc: bool = False,
-        alpha: bool = False,
-        store: None = None,
-    ) -> list[T]: ...
-    @overload
-    def sort(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: Arg | Iterable[Arg],
-        desc: bool = False,
-        alpha: bool = False,
-        store: None = None,
-    ) -> list[T | None]: ...
-    @overload
-    def sort(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: Arg | Iterable[Arg] | None = None,
-        desc: bool = False,
-        alpha: bool = False,
-        store: Key,
-    ) -> int: ...
-    @overload
-    def sort(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: Arg | Iterable[Arg] | None = None,
-        desc: bool = False,
-        alpha: bool = False,
-        store: Key | None,
-    ) -> list[T] | list[T | None] | int: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def sort(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: None = None,
+            desc: bool = False,
+            alpha: bool = False,
+            store: None = None,
+        ) -> list[T]: ...
+        @overload
+        def sort(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: Arg | Iterable[Arg],
+            desc: bool = False,
+            alpha: bool = False,
+            store: None = None,
+        ) -> list[T | None]: ...
+        @overload
+        def sort(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: Arg | Iterable[Arg] | None = None,
+            desc: bool = False,
+            alpha: bool = False,
+            store: Key,
+        ) -> int: ...
+        @overload
+        def sort(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: Arg | Iterable[Arg] | None = None,
+            desc: bool = False,
+            alpha: bool = False,
+            store: Key | None,
+        ) -> list[T] | list[T | None] | int: ...
+
     def sort(
         self,
         key: Key,
@@ -705,30 +708,33 @@ class Commands(Generic[T]):
         command = _sorting.sort(key, by=by, offset=offset, num=num, get=get, desc=desc, alpha=alpha, store=store)
         return self._execute(command.spec, command.words)
 
-    @overload
-    def sort_ro(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: None = None,
-        desc: bool = False,
-        alpha: bool = False,
-    ) -> list[T]: ...
-    @overload
-    def sort_ro(
-        self,
-        key: Key,
-        *,
-        by: Arg | None = None,
-        offset: int | None = None,
-        num: int | None = None,
-        get: Arg | Iterable[Arg],
-        desc: bool = False,
-        alpha: bool = False,
-    ) -> list[T | None]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def sort_ro(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: None = None,
+            desc: bool = False,
+            alpha: bool = False,
+        ) -> list[T]: ...
+        @overload
+        def sort_ro(
+            self,
+            key: Key,
+            *,
+            by: Arg | None = None,
+            offset: int | None = None,
+            num: int | None = None,
+            get: Arg | Iterable[Arg],
+            desc: bool = False,
+            alpha: bool = False,
+        ) -> list[T | None]: ...
+
     def sort_ro(
         self,
         key: Key,
@@ -1025,54 +1031,57 @@ class Commands(Generic[T]):
         command = _strings.psetex(key, time_ms, value)
         return self._execute(command.spec, command.words)
 
-    @overload
-    def set(
-        self,
-        key: Key,
-        value: Arg,
-        *,
-        ex: Seconds | None = None,
-        px: Milliseconds | None = None,
-        exat: Instant | None = None,
-        pxat: InstantMs | None = None,
-        keepttl: bool = False,
-        nx: bool = False,
-        xx: bool = False,
-        ifeq: Arg | None = None,
-        get: Literal[False] = False,
-    ) -> bool: ...
-    @overload
-    def set(
-        self,
-        key: Key,
-        value: Arg,
-        *,
-        ex: Seconds | None = None,
-        px: Milliseconds | None = None,
-        exat: Instant | None = None,
-        pxat: InstantMs | None = None,
-        keepttl: bool = False,
-        nx: bool = False,
-        xx: bool = False,
-        ifeq: Arg | None = None,
-        get: Literal[True],
-    ) -> T | None: ...
-    @overload
-    def set(
-        self,
-        key: Key,
-        value: Arg,
-        *,
-        ex: Seconds | None = None,
-        px: Milliseconds | None = None,
-        exat: Instant | None = None,
-        pxat: InstantMs | None = None,
-        keepttl: bool = False,
-        nx: bool = False,
-        xx: bool = False,
-        ifeq: Arg | None = None,
-        get: bool,
-    ) -> bool | T | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def set(
+            self,
+            key: Key,
+            value: Arg,
+            *,
+            ex: Seconds | None = None,
+            px: Milliseconds | None = None,
+            exat: Instant | None = None,
+            pxat: InstantMs | None = None,
+            keepttl: bool = False,
+            nx: bool = False,
+            xx: bool = False,
+            ifeq: Arg | None = None,
+            get: Literal[False] = False,
+        ) -> bool: ...
+        @overload
+        def set(
+            self,
+            key: Key,
+            value: Arg,
+            *,
+            ex: Seconds | None = None,
+            px: Milliseconds | None = None,
+            exat: Instant | None = None,
+            pxat: InstantMs | None = None,
+            keepttl: bool = False,
+            nx: bool = False,
+            xx: bool = False,
+            ifeq: Arg | None = None,
+            get: Literal[True],
+        ) -> T | None: ...
+        @overload
+        def set(
+            self,
+            key: Key,
+            value: Arg,
+            *,
+            ex: Seconds | None = None,
+            px: Milliseconds | None = None,
+            exat: Instant | None = None,
+            pxat: InstantMs | None = None,
+            keepttl: bool = False,
+            nx: bool = False,
+            xx: bool = False,
+            ifeq: Arg | None = None,
+            get: bool,
+        ) -> bool | T | None: ...
+
     def set(
         self,
         key: Key,
@@ -1187,31 +1196,34 @@ class Commands(Generic[T]):
         """
         return self._execute(_string_parts._GETRANGE, (b"GETRANGE", key, start, end))
 
-    @overload
-    def lcs(self, key1: Key, key2: Key) -> T: ...
-    @overload
-    def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> int: ...
-    @overload
-    def lcs(
-        self,
-        key1: Key,
-        key2: Key,
-        *,
-        idx: Literal[True],
-        minmatchlen: int | None = None,
-        withmatchlen: bool = False,
-    ) -> LcsMatches: ...
-    @overload
-    def lcs(
-        self,
-        key1: Key,
-        key2: Key,
-        *,
-        len: bool = False,
-        idx: bool = False,
-        minmatchlen: int | None = None,
-        withmatchlen: bool = False,
-    ) -> T | int | LcsMatches: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def lcs(self, key1: Key, key2: Key) -> T: ...
+        @overload
+        def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> int: ...
+        @overload
+        def lcs(
+            self,
+            key1: Key,
+            key2: Key,
+            *,
+            idx: Literal[True],
+            minmatchlen: int | None = None,
+            withmatchlen: bool = False,
+        ) -> LcsMatches: ...
+        @overload
+        def lcs(
+            self,
+            key1: Key,
+            key2: Key,
+            *,
+            len: bool = False,
+            idx: bool = False,
+            minmatchlen: int | None = None,
+            withmatchlen: bool = False,
+        ) -> T | int | LcsMatches: ...
+
     def lcs(
         self,
         key1: Key,
@@ -1474,21 +1486,24 @@ class Commands(Generic[T]):
         command = _hashes.hmset(key, mapping)
         return self._execute(command.spec, command.words)
 
-    @overload
-    def hrandfield(self, key: Key, count: None = None) -> T | None: ...
-    @overload
-    def hrandfield(self, key: Key, count: int, withvalues: Literal[False] = False) -> list[T]: ...
-    @overload
-    def hrandfield(self, key: Key, count: int, withvalues: Literal[True]) -> list[tuple[T, T]]: ...
-    @overload
-    def hrandfield(self, key: Key, count: int, withvalues: bool) -> list[T] | list[tuple[T, T]]: ...
-    @overload
-    def hrandfield(
-        self,
-        key: Key,
-        count: int | None,
-        withvalues: bool = False,
-    ) -> T | list[T] | list[tuple[T, T]] | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def hrandfield(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        def hrandfield(self, key: Key, count: int, withvalues: Literal[False] = False) -> list[T]: ...
+        @overload
+        def hrandfield(self, key: Key, count: int, withvalues: Literal[True]) -> list[tuple[T, T]]: ...
+        @overload
+        def hrandfield(self, key: Key, count: int, withvalues: bool) -> list[T] | list[tuple[T, T]]: ...
+        @overload
+        def hrandfield(
+            self,
+            key: Key,
+            count: int | None,
+            withvalues: bool = False,
+        ) -> T | list[T] | list[tuple[T, T]] | None: ...
+
     def hrandfield(self, key: Key, count: int | None = None, withvalues: bool = False) -> Any:
         """HRANDFIELD: choose fields by chance.
 
@@ -1511,36 +1526,39 @@ class Commands(Generic[T]):
         command = _hashes.hrandfield(key, count, withvalues)
         return self._execute(command.spec, command.words)
 
-    @overload
-    def hscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        no_values: Literal[False] = False,
-    ) -> ScanPage[dict[T, T]]: ...
-    @overload
-    def hscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        no_values: Literal[True],
-    ) -> ScanPage[list[T]]: ...
-    @overload
-    def hscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        no_values: bool,
-    ) -> ScanPage[dict[T, T]] | ScanPage[list[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def hscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            no_values: Literal[False] = False,
+        ) -> ScanPage[dict[T, T]]: ...
+        @overload
+        def hscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            no_values: Literal[True],
+        ) -> ScanPage[list[T]]: ...
+        @overload
+        def hscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            no_values: bool,
+        ) -> ScanPage[dict[T, T]] | ScanPage[list[T]]: ...
+
     def hscan(
         self,
         key: Key,
@@ -2056,10 +2074,13 @@ class Commands(Generic[T]):
         command = _lists.lmpop(keys, direction, count)
         return self._execute(command.spec, command.words)
 
-    @overload
-    def lpop(self, key: Key, count: None = None) -> T | None: ...
-    @overload
-    def lpop(self, key: Key, count: int) -> list[T] | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def lpop(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        def lpop(self, key: Key, count: int) -> list[T] | None: ...
+
     def lpop(self, key: Key, count: int | None = None) -> Any:
         """LPOP: pop from the head of a list.
 
@@ -2074,27 +2095,30 @@ class Commands(Generic[T]):
         """
         return self._execute(_lists._LPOP, (b"LPOP", key) if count is None else (b"LPOP", key, count))
 
-    @overload
-    def lpos(
-        self,
-        key: Key,
-        value: Arg,
-        rank: int | None = None,
-        count: None = None,
-        maxlen: int | None = None,
-    ) -> int | None: ...
-    @overload
-    def lpos(
-        self,
-        key: Key,
-        value: Arg,
-        rank: int | None = None,
-        *,
-        count: int,
-        maxlen: int | None = None,
-    ) -> list[int]: ...
-    @overload
-    def lpos(self, key: Key, value: Arg, rank: int | None, count: int, maxlen: int | None = None) -> list[int]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def lpos(
+            self,
+            key: Key,
+            value: Arg,
+            rank: int | None = None,
+            count: None = None,
+            maxlen: int | None = None,
+        ) -> int | None: ...
+        @overload
+        def lpos(
+            self,
+            key: Key,
+            value: Arg,
+            rank: int | None = None,
+            *,
+            count: int,
+            maxlen: int | None = None,
+        ) -> list[int]: ...
+        @overload
+        def lpos(self, key: Key, value: Arg, rank: int | None, count: int, maxlen: int | None = None) -> list[int]: ...
+
     def lpos(
         self,
         key: Key,
@@ -2179,10 +2203,13 @@ class Commands(Generic[T]):
         """
         return self._execute(_lists._LTRIM, (b"LTRIM", key, start, end))
 
-    @overload
-    def rpop(self, key: Key, count: None = None) -> T | None: ...
-    @overload
-    def rpop(self, key: Key, count: int) -> list[T] | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def rpop(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        def rpop(self, key: Key, count: int) -> list[T] | None: ...
+
     def rpop(self, key: Key, count: int | None = None) -> Any:
         """RPOP: pop from the tail of a list.
 
@@ -2331,10 +2358,13 @@ class Commands(Generic[T]):
         """
         return self._execute(_sets._SMOVE, (b"SMOVE", source, destination, member))
 
-    @overload
-    def spop(self, key: Key, count: None = None) -> T | None: ...
-    @overload
-    def spop(self, key: Key, count: int) -> builtins.set[T]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def spop(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        def spop(self, key: Key, count: int) -> builtins.set[T]: ...
+
     def spop(self, key: Key, count: int | None = None) -> Any:
         """SPOP: take out members picked at random.
 
@@ -2353,10 +2383,13 @@ class Commands(Generic[T]):
             return self._execute(_sets._SPOP, (b"SPOP", key))
         return self._execute(_sets._SPOP_COUNT, (b"SPOP", key, count))
 
-    @overload
-    def srandmember(self, key: Key, count: None = None) -> T | None: ...
-    @overload
-    def srandmember(self, key: Key, count: int) -> list[T]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def srandmember(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        def srandmember(self, key: Key, count: int) -> list[T]: ...
+
     def srandmember(self, key: Key, count: int | None = None) -> Any:
         """SRANDMEMBER: look at members picked at random.
 
@@ -2483,45 +2516,48 @@ class Commands(Generic[T]):
         command = _sorted_sets.bzpopmin(keys, timeout)
         return self._execute(command.spec, command.words)
 
-    @overload
-    def zadd(
-        self,
-        key: Key,
-        mapping: Items[Arg, float],
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-        ch: bool = False,
-        incr: Literal[False] = False,
-    ) -> int: ...
-    @overload
-    def zadd(
-        self,
-        key: Key,
-        mapping: Items[Arg, float],
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-        ch: bool = False,
-        incr: Literal[True],
-    ) -> float | None: ...
-    @overload
-    def zadd(
-        self,
-        key: Key,
-        mapping: Items[Arg, float],
-        *,
-        nx: bool = False,
-        xx: bool = False,
-        gt: bool = False,
-        lt: bool = False,
-        ch: bool = False,
-        incr: bool,
-    ) -> int | float | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zadd(
+            self,
+            key: Key,
+            mapping: Items[Arg, float],
+            *,
+            nx: bool = False,
+            xx: bool = False,
+            gt: bool = False,
+            lt: bool = False,
+            ch: bool = False,
+            incr: Literal[False] = False,
+        ) -> int: ...
+        @overload
+        def zadd(
+            self,
+            key: Key,
+            mapping: Items[Arg, float],
+            *,
+            nx: bool = False,
+            xx: bool = False,
+            gt: bool = False,
+            lt: bool = False,
+            ch: bool = False,
+            incr: Literal[True],
+        ) -> float | None: ...
+        @overload
+        def zadd(
+            self,
+            key: Key,
+            mapping: Items[Arg, float],
+            *,
+            nx: bool = False,
+            xx: bool = False,
+            gt: bool = False,
+            lt: bool = False,
+            ch: bool = False,
+            incr: bool,
+        ) -> int | float | None: ...
+
     def zadd(
         self,
         key: Key,
@@ -2609,10 +2645,13 @@ class Commands(Generic[T]):
         """
         return self._execute(_sorted_sets._ZMSCORE, (b"ZMSCORE", key, *members))
 
-    @overload
-    def zpopmax(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
-    @overload
-    def zpopmax(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zpopmax(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
+        @overload
+        def zpopmax(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
+
     def zpopmax(self, key: Key, count: int | None = None) -> Any:
         """ZPOPMAX: pop members of the highest scores.
 
@@ -2631,10 +2670,13 @@ class Commands(Generic[T]):
             return self._execute(_sorted_sets._ZPOPMAX, (b"ZPOPMAX", key))
         return self._execute(_sorted_sets._ZPOPMAX_COUNT, (b"ZPOPMAX", key, count))
 
-    @overload
-    def zpopmin(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
-    @overload
-    def zpopmin(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zpopmin(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
+        @overload
+        def zpopmin(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
+
     def zpopmin(self, key: Key, count: int | None = None) -> Any:
         """ZPOPMIN: pop members of the lowest scores.
 
@@ -2653,19 +2695,22 @@ class Commands(Generic[T]):
             return self._execute(_sorted_sets._ZPOPMIN, (b"ZPOPMIN", key))
         return self._execute(_sorted_sets._ZPOPMIN_COUNT, (b"ZPOPMIN", key, count))
 
-    @overload
-    def zrandmember(self, key: Key, count: None = None, withscores: Literal[False] = False) -> T | None: ...
-    @overload
-    def zrandmember(self, key: Key, count: int, withscores: Literal[False] = False) -> list[T]: ...
-    @overload
-    def zrandmember(self, key: Key, count: int, withscores: Literal[True]) -> list[ScoredMember[T]]: ...
-    @overload
-    def zrandmember(
-        self,
-        key: Key,
-        count: int | None,
-        withscores: bool,
-    ) -> T | list[T] | list[ScoredMember[T]] | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrandmember(self, key: Key, count: None = None, withscores: Literal[False] = False) -> T | None: ...
+        @overload
+        def zrandmember(self, key: Key, count: int, withscores: Literal[False] = False) -> list[T]: ...
+        @overload
+        def zrandmember(self, key: Key, count: int, withscores: Literal[True]) -> list[ScoredMember[T]]: ...
+        @overload
+        def zrandmember(
+            self,
+            key: Key,
+            count: int | None,
+            withscores: bool,
+        ) -> T | list[T] | list[ScoredMember[T]] | None: ...
+
     def zrandmember(self, key: Key, count: int | None = None, withscores: bool = False) -> Any:
         """ZRANDMEMBER: look at members picked at random.
 
@@ -2688,12 +2733,15 @@ class Commands(Generic[T]):
         command = _sorted_sets.zrandmember(key, count, withscores)
         return self._execute(command.spec, command.words)
 
-    @overload
-    def zrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
-    @overload
-    def zrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
-    @overload
-    def zrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
+        @overload
+        def zrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
+        @overload
+        def zrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+
     def zrank(self, key: Key, member: Arg, withscore: bool = False) -> Any:
         """ZRANK: get a member's place, counted from 0 at the lowest score.
 
@@ -2723,12 +2771,15 @@ class Commands(Generic[T]):
         """
         return self._execute(_sorted_sets._ZREM, (b"ZREM", key, *members))
 
-    @overload
-    def zrevrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
-    @overload
-    def zrevrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
-    @overload
-    def zrevrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrevrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
+        @overload
+        def zrevrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
+        @overload
+        def zrevrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+
     def zrevrank(self, key: Key, member: Arg, withscore: bool = False) -> Any:
         """ZREVRANK: get a member's place, counted from 0 at the highest score.
 
@@ -2748,36 +2799,39 @@ class Commands(Generic[T]):
             return self._execute(_sorted_sets._ZREVRANK_SCORE, (b"ZREVRANK", key, member, b"WITHSCORE"))
         return self._execute(_sorted_sets._ZREVRANK, (b"ZREVRANK", key, member))
 
-    @overload
-    def zscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        noscores: Literal[False] = False,
-    ) -> ScanPage[list[ScoredMember[T]]]: ...
-    @overload
-    def zscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        noscores: Literal[True],
-    ) -> ScanPage[list[T]]: ...
-    @overload
-    def zscan(
-        self,
-        key: Key,
-        cursor: int = 0,
-        match: Arg | None = None,
-        count: int | None = None,
-        *,
-        noscores: bool,
-    ) -> ScanPage[list[ScoredMember[T]]] | ScanPage[list[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            noscores: Literal[False] = False,
+        ) -> ScanPage[list[ScoredMember[T]]]: ...
+        @overload
+        def zscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            noscores: Literal[True],
+        ) -> ScanPage[list[T]]: ...
+        @overload
+        def zscan(
+            self,
+            key: Key,
+            cursor: int = 0,
+            match: Arg | None = None,
+            count: int | None = None,
+            *,
+            noscores: bool,
+        ) -> ScanPage[list[ScoredMember[T]]] | ScanPage[list[T]]: ...
+
     def zscan(
         self,
         key: Key,
@@ -2836,48 +2890,51 @@ class Commands(Generic[T]):
         """
         return self._execute(_sorted_set_ranges._ZLEXCOUNT, (b"ZLEXCOUNT", key, min, max))
 
-    @overload
-    def zrange(
-        self,
-        key: Key,
-        start: ScoreBound,
-        end: ScoreBound,
-        *,
-        byscore: bool = False,
-        bylex: bool = False,
-        rev: bool = False,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[False] = False,
-    ) -> list[T]: ...
-    @overload
-    def zrange(
-        self,
-        key: Key,
-        start: ScoreBound,
-        end: ScoreBound,
-        *,
-        byscore: bool = False,
-        bylex: bool = False,
-        rev: bool = False,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[True],
-    ) -> list[ScoredMember[T]]: ...
-    @overload
-    def zrange(
-        self,
-        key: Key,
-        start: ScoreBound,
-        end: ScoreBound,
-        *,
-        byscore: bool = False,
-        bylex: bool = False,
-        rev: bool = False,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: bool,
-    ) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrange(
+            self,
+            key: Key,
+            start: ScoreBound,
+            end: ScoreBound,
+            *,
+            byscore: bool = False,
+            bylex: bool = False,
+            rev: bool = False,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[False] = False,
+        ) -> list[T]: ...
+        @overload
+        def zrange(
+            self,
+            key: Key,
+            start: ScoreBound,
+            end: ScoreBound,
+            *,
+            byscore: bool = False,
+            bylex: bool = False,
+            rev: bool = False,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[True],
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        def zrange(
+            self,
+            key: Key,
+            start: ScoreBound,
+            end: ScoreBound,
+            *,
+            byscore: bool = False,
+            bylex: bool = False,
+            rev: bool = False,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: bool,
+        ) -> list[T] | list[ScoredMember[T]]: ...
+
     def zrange(
         self,
         key: Key,
@@ -2946,39 +3003,42 @@ class Commands(Generic[T]):
         command = _sorted_set_ranges.zrangebylex(key, min, max, offset=offset, num=num)
         return self._execute(command.spec, command.words)
 
-    @overload
-    def zrangebyscore(
-        self,
-        key: Key,
-        min: ScoreBound,
-        max: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[False] = False,
-    ) -> list[T]: ...
-    @overload
-    def zrangebyscore(
-        self,
-        key: Key,
-        min: ScoreBound,
-        max: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[True],
-    ) -> list[ScoredMember[T]]: ...
-    @overload
-    def zrangebyscore(
-        self,
-        key: Key,
-        min: ScoreBound,
-        max: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: bool,
-    ) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrangebyscore(
+            self,
+            key: Key,
+            min: ScoreBound,
+            max: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[False] = False,
+        ) -> list[T]: ...
+        @overload
+        def zrangebyscore(
+            self,
+            key: Key,
+            min: ScoreBound,
+            max: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[True],
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        def zrangebyscore(
+            self,
+            key: Key,
+            min: ScoreBound,
+            max: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: bool,
+        ) -> list[T] | list[ScoredMember[T]]: ...
+
     def zrangebyscore(
         self,
         key: Key,
@@ -3082,12 +3142,15 @@ class Commands(Generic[T]):
         """
         return self._execute(_sorted_set_ranges._ZREMRANGEBYSCORE, (b"ZREMRANGEBYSCORE", key, min, max))
 
-    @overload
-    def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[False] = False) -> list[T]: ...
-    @overload
-    def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[True]) -> list[ScoredMember[T]]: ...
-    @overload
-    def zrevrange(self, key: Key, start: int, end: int, withscores: bool) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[False] = False) -> list[T]: ...
+        @overload
+        def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[True]) -> list[ScoredMember[T]]: ...
+        @overload
+        def zrevrange(self, key: Key, start: int, end: int, withscores: bool) -> list[T] | list[ScoredMember[T]]: ...
+
     def zrevrange(self, key: Key, start: int, end: int, withscores: bool = False) -> Any:
         """ZREVRANGE: get the members with ranks from `start` to `end`, both included, counted from the highest score.
 
@@ -3131,39 +3194,42 @@ class Commands(Generic[T]):
         command = _sorted_set_ranges.zrevrangebylex(key, max, min, offset=offset, num=num)
         return self._execute(command.spec, command.words)
 
-    @overload
-    def zrevrangebyscore(
-        self,
-        key: Key,
-        max: ScoreBound,
-        min: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[False] = False,
-    ) -> list[T]: ...
-    @overload
-    def zrevrangebyscore(
-        self,
-        key: Key,
-        max: ScoreBound,
-        min: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: Literal[True],
-    ) -> list[ScoredMember[T]]: ...
-    @overload
-    def zrevrangebyscore(
-        self,
-        key: Key,
-        max: ScoreBound,
-        min: ScoreBound,
-        *,
-        offset: int | None = None,
-        num: int | None = None,
-        withscores: bool,
-    ) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zrevrangebyscore(
+            self,
+            key: Key,
+            max: ScoreBound,
+            min: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[False] = False,
+        ) -> list[T]: ...
+        @overload
+        def zrevrangebyscore(
+            self,
+            key: Key,
+            max: ScoreBound,
+            min: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: Literal[True],
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        def zrevrangebyscore(
+            self,
+            key: Key,
+            max: ScoreBound,
+            min: ScoreBound,
+            *,
+            offset: int | None = None,
+            num: int | None = None,
+            withscores: bool,
+        ) -> list[T] | list[ScoredMember[T]]: ...
+
     def zrevrangebyscore(
         self,
         key: Key,
@@ -3195,12 +3261,15 @@ class Commands(Generic[T]):
 
     # sorted_set_algebra
 
-    @overload
-    def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[False] = False) -> list[T]: ...
-    @overload
-    def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[True]) -> list[ScoredMember[T]]: ...
-    @overload
-    def zdiff(self, keys: Key | Iterable[Key], withscores: bool) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[False] = False) -> list[T]: ...
+        @overload
+        def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[True]) -> list[ScoredMember[T]]: ...
+        @overload
+        def zdiff(self, keys: Key | Iterable[Key], withscores: bool) -> list[T] | list[ScoredMember[T]]: ...
+
     def zdiff(self, keys: Key | Iterable[Key], withscores: bool = False) -> Any:
         """ZDIFF: get the members of the first sorted set that are in none of the others.
 
@@ -3229,30 +3298,33 @@ class Commands(Generic[T]):
         command = _sorted_set_algebra.zdiffstore(dest, keys)
         return self._execute(command.spec, command.words)
 
-    @overload
-    def zinter(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: Literal[False] = False,
-    ) -> list[T]: ...
-    @overload
-    def zinter(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: Literal[True],
-    ) -> list[ScoredMember[T]]: ...
-    @overload
-    def zinter(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: bool,
-    ) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zinter(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: Literal[False] = False,
+        ) -> list[T]: ...
+        @overload
+        def zinter(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: Literal[True],
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        def zinter(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: bool,
+        ) -> list[T] | list[ScoredMember[T]]: ...
+
     def zinter(
         self,
         keys: Key | Iterable[Key] | Items[Key, float],
@@ -3312,30 +3384,33 @@ class Commands(Generic[T]):
             (b"ZINTERSTORE", dest, *_sorted_set_algebra._combined("ZINTERSTORE", keys, aggregate)),
         )
 
-    @overload
-    def zunion(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: Literal[False] = False,
-    ) -> list[T]: ...
-    @overload
-    def zunion(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: Literal[True],
-    ) -> list[ScoredMember[T]]: ...
-    @overload
-    def zunion(
-        self,
-        keys: Key | Iterable[Key] | Items[Key, float],
-        aggregate: Aggregate | None = None,
-        *,
-        withscores: bool,
-    ) -> list[T] | list[ScoredMember[T]]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def zunion(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: Literal[False] = False,
+        ) -> list[T]: ...
+        @overload
+        def zunion(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: Literal[True],
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        def zunion(
+            self,
+            keys: Key | Iterable[Key] | Items[Key, float],
+            aggregate: Aggregate | None = None,
+            *,
+            withscores: bool,
+        ) -> list[T] | list[ScoredMember[T]]: ...
+
     def zunion(
         self,
         keys: Key | Iterable[Key] | Items[Key, float],
@@ -4096,10 +4171,13 @@ class Commands(Generic[T]):
         command = _connection.hello(protover, username=username, password=password, setname=setname)
         return self._execute(command.spec, command.words)
 
-    @overload
-    def ping(self, message: None = None) -> bool: ...
-    @overload
-    def ping(self, message: Arg) -> T: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def ping(self, message: None = None) -> bool: ...
+        @overload
+        def ping(self, message: Arg) -> T: ...
+
     def ping(self, message: Arg | None = None) -> Any:
         """PING: ask whether the server answers.
 
