@@ -69,7 +69,7 @@ class AsyncIO(AsyncLedger):
         self._check()
         out = memoryview(encode(*words))
         now = monotonic()
-        if now - self._last_used >= self.look_after:
+        if now - self._looked >= self.look_after:
             await self._look(now)
         call = Call(self._loop.create_future(), 1, None, decode, each, None)
         self._enter(call, timeout, now)
@@ -102,7 +102,7 @@ class AsyncIO(AsyncLedger):
         if not count:
             return
         now = monotonic()
-        if now - self._last_used >= self.look_after:
+        if now - self._looked >= self.look_after:
             await self._look(now)
         call = Call(self._loop.create_future(), count, replies, decode, each, modes)
         self._enter(call, timeout, now)
@@ -118,7 +118,7 @@ class AsyncIO(AsyncLedger):
         if not self.is_usable:
             return False
         now = monotonic()
-        if now - self._last_used < self.look_after:
+        if now - self._looked < self.look_after:
             return True
         try:
             await self._look(now)
@@ -176,32 +176,19 @@ class AsyncIO(AsyncLedger):
         if not self._alive and not self._fresh:
             raise self._take_loss()
 
-    def _enter(self, call: Call, timeout: float | None, now: float) -> None:
-        """Take the last place in the queue."""
-        call.began = now
-        call.deadline = now + (self._timeout if timeout is None else timeout)
-        self._calls.append(call)
-        self.owed += call.left
-        self._handed = self._got = 0
-        self._parser.decode = call.decode
-        self._parser.each = call.each
-        if call.deadline < self._timer_at:
-            self._set_timer(call.deadline)
-        if self._fresh:
-            self._fresh = False
-            self._advance()
-            if self._loss is not None:
-                self._tell(self._take_loss())
-
     def _forsake(self) -> None:
         """End a connection whose call was cancelled before its last reply."""
         self._calls.clear()
         self.close()
 
     async def _look(self, now: float) -> None:
-        """Look for what came while the connection was idle and the loop has not read yet."""
+        """Look for what came while nothing was asked and the loop has not read yet.
+
+        Once in so many seconds, however busy the connection is: a stray reply would else be taken for the next one.
+        """
         if self._fresh:
             return  # what has come belongs to the first call
+        self._looked = now
         self._handed = self._got = 0
         self._busy = True
         try:

@@ -93,6 +93,7 @@ class AsyncLedger(asyncio.BufferedProtocol):
         "_got",
         "_handed",
         "_last_used",
+        "_looked",
         "_loop",
         "_loss",
         "_max_pushes",
@@ -141,7 +142,7 @@ class AsyncLedger(asyncio.BufferedProtocol):
         self._busy = False  # somebody is inside a method that is no call in the queue
         self._fresh = True  # nothing was asked yet: what comes first may be the reason of a refusal
         self._loss: CarmineError | None = None  # what ended it, if nobody was there to be told
-        self._last_used = monotonic()
+        self._last_used = self._looked = monotonic()
         self._want = _READ
         self._handed = self._got = 0  # bytes given to the transport and received, by the call under way
 
@@ -165,6 +166,23 @@ class AsyncLedger(asyncio.BufferedProtocol):
             while self._writable is not None and self._alive:
                 await self._writable
             self._write(out[start : start + SLICE])
+
+    def _enter(self, call: Call, timeout: float | None, now: float) -> None:
+        """Take the last place in the queue."""
+        call.began = now
+        call.deadline = now + (self._timeout if timeout is None else timeout)
+        self._calls.append(call)
+        self.owed += call.left
+        self._handed = self._got = 0
+        self._parser.decode = call.decode
+        self._parser.each = call.each
+        if call.deadline < self._timer_at:
+            self._set_timer(call.deadline)
+        if self._fresh:
+            self._fresh = False
+            self._advance()
+            if self._loss is not None:
+                self._tell(self._take_loss())
 
     def _advance(self) -> None:
         """Give the replies that have come to the calls that wait for them, in order."""
@@ -194,8 +212,13 @@ class AsyncLedger(asyncio.BufferedProtocol):
                         parser.decode, parser.each = calls[0].decode, calls[0].each
             if not parser.is_idle:
                 self._read_pushes()
-        except (ProtocolError, ConnectionLost) as error:
+        except ConnectionLost as error:
             self._end_with(error, last)
+        except ProtocolError as error:
+            if calls or last is not None:
+                self._end_with(error, last)
+            else:  # nothing was sent: for the next caller it is a connection that had died
+                self._give_up(self._lose_text(f"the idle connection had bytes that are not RESP ({error.reason})"))
         except BaseException as error:
             self._end_with(self._lose_text(f"the replies could not be read: {type(error).__name__}"), last)
             if not isinstance(error, Exception):
@@ -203,6 +226,7 @@ class AsyncLedger(asyncio.BufferedProtocol):
         else:
             if last is not None:
                 self._last_used = monotonic()
+                self._handed = self._got = 0  # what befalls the idle connection concerns no command
                 _settle(last)
 
     def _end_with(self, error: CarmineError, last: Call | None) -> None:
@@ -304,7 +328,12 @@ class AsyncLedger(asyncio.BufferedProtocol):
         else:
             self._give_up(self._lose_text("the connection was closed during a call") if self._calls else None)
 
-    interrupt = close
+    def interrupt(self) -> None:
+        """End the call that a task has under way, and let whoever comes next know that it was ended."""
+        if self._alive and not self._loop.is_closed():
+            self._give_up(self._lose_text("the connection was closed by another task"))
+        else:
+            self.close()
 
     def _give_up(self, error: CarmineError | None) -> None:
         """End the connection and tell whoever waits; the first error counts."""
