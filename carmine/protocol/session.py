@@ -66,7 +66,7 @@ class Handshake:
         self._db = db
         self._version = version
         self._roles: list[str] = []
-        self.address = address
+        self.address: str = address
         self.protocol = 2 if protocol == 2 else 3
         self.info: dict[str, Any] = {}
         """What HELLO told: server, version, proto, id, mode, role; empty on RESP2."""
@@ -163,7 +163,4 @@ def explain_garbage(error: ProtocolError) -> ProtocolError:
         guess = "this is an SSH server"
     else:
         guess = "this is no Redis server"
-    return ProtocolError(
-        f"{guess}; {error.reason}", offset=error.offset, excerpt=error.excerpt, address=error.address
-    )
-
+    return ProtocolError(f"{guess}; {error.reason}", offset=error.offset, excerpt=error.excerpt, address=error.address)
