@@ -83,7 +83,8 @@ cdef class WireIO:
     """Calls over one blocking socket.
 
     Args:
-        fd: The socket's descriptor, blocking, with SO_RCVTIMEO set to `timeout`; it belongs to this object now.
+        sock: A socket.socket, blocking, with SO_RCVTIMEO set to `timeout`. Its descriptor belongs to this object now;
+            it changes hands in here, where no signal handler can raise in between.
         parser: The connection's own parser.
         address: Where the socket leads, for error messages.
         timeout: Seconds a call may take when it names no other; None for no limit.
@@ -106,7 +107,7 @@ cdef class WireIO:
     cdef public object place
     cdef public bint is_stream
     cdef public double look_after, max_idle
-    cdef bint alive, busy, must_poll, interrupted
+    cdef bint alive, busy, must_poll, interrupted, fresh
     cdef double timeout, began, deadline, last_used, looked
     cdef list early                 # what came before a single command was written whole
     cdef Py_ssize_t want, written, got, max_pushes
@@ -114,8 +115,7 @@ cdef class WireIO:
     def __cinit__(self):
         self.fd = -1
 
-    def __init__(self, int fd, Parser parser not None, str address, timeout):
-        self.fd = fd
+    def __init__(self, sock, Parser parser not None, str address, timeout):
         self.parser = parser
         self.packer = Packer(LARGE_ARGUMENT)
         self.address = address
@@ -126,7 +126,9 @@ cdef class WireIO:
         self.max_idle = FOREVER
         self.want = READ
         self.alive = True
+        self.fresh = True
         self.last_used = self.looked = carmine_clock()
+        self.fd = super(type(sock), sock).detach()  # past socket.detach, which is Python
 
     @property
     def is_usable(self):
@@ -347,6 +349,7 @@ cdef class WireIO:
         self.packer.reset()
         if self.owed or self.parser.failure is not None:
             self.alive = False
+        self.fresh = False
         if not self.alive:
             self.release()  # at once: the next line of Python may be interrupted, and tracebacks keep frames alive
         self.last_used = carmine_clock()
@@ -359,8 +362,8 @@ cdef class WireIO:
         """
         cdef char byte
         cdef ssize_t n
-        if self.began - self.looked < self.look_after:
-            return 0
+        if self.began - self.looked < self.look_after or self.fresh:
+            return 0  # what a server says unasked on a new connection (that it is full) answers the handshake
         self.looked = self.began
         if self.began - self.last_used > self.max_idle:
             raise self.lost("the connection was idle for longer than max_idle_time", 0)

@@ -215,7 +215,7 @@ class Connector(ConnectorBase):
             sock.setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", whole, int((seconds - whole) * 1e6))
             )
-            return _fast(sock.detach(), parser, where, options.read_timeout)
+            return _fast(sock, parser, where, options.read_timeout)
         return SocketIO(sock, parser, where, options.read_timeout)
 
     # Socket. ---------------------------------------------------------------------------------------------------------

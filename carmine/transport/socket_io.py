@@ -51,6 +51,7 @@ class SocketIO:
         "_began",
         "_busy",
         "_deadline",
+        "_fresh",
         "_got",
         "_interrupted",
         "_last_used",
@@ -84,6 +85,7 @@ class SocketIO:
         self._timeout = math.inf if timeout is None else timeout
         self._alive = True
         self._busy = self._interrupted = False
+        self._fresh = True
         self._began = self._deadline = self._last_used = self._looked = time.monotonic()
         self._written = self._got = 0
         self._wants = ""  # "read" or "write" when TLS needs the other direction first
@@ -239,15 +241,15 @@ class SocketIO:
         self._deadline = self._began + (self._timeout if timeout is None else timeout)
 
     def _end(self) -> None:
-        self._busy = False
+        self._busy = self._fresh = False
         if self.owed or not self._alive:
             self.close()
         self._last_used = time.monotonic()
 
     def _look(self) -> None:
         """Look for what came while the connection was idle: pushes are kept, anything else ends it."""
-        if self._began - self._looked < self.look_after:  # since the last look, not since the last use: see the twin
-            return
+        if self._began - self._looked < self.look_after or self._fresh:
+            return  # since the last look, not since the last use, and never on a new connection: see the twin
         self._looked = self._began
         if self._began - self._last_used > self.max_idle:
             raise self._lost("the connection was idle for longer than max_idle_time", None)
