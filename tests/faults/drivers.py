@@ -11,14 +11,31 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import carmine
+from carmine.errors import NetworkError, Outcome
 from carmine.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from carmine.transport.bookkeeping import PoolStats
+    from tests.lab.servers import RedisServer
 
-__all__ = ["ONCE", "SHAPES", "Driver", "SyncDriver", "canaries", "child_canaries"]
+__all__ = [
+    "ONCE",
+    "PASSWORD",
+    "SHAPES",
+    "USER",
+    "Counter",
+    "Driver",
+    "SyncDriver",
+    "canaries",
+    "child_canaries",
+    "make_user",
+]
+
+USER: Final = "canaryuser"
+PASSWORD: Final = "pw-canary-5f0c1e"
+"""Who every client logs in as; the password must appear nowhere (I8)."""
 
 ONCE: Final = Retry(1)
 """For scenarios that want the first error itself."""
@@ -118,6 +135,43 @@ def canaries(driver: Driver, count: int, mark: str) -> int:
     for index in range(count):
         shapes[index % len(shapes)](driver, f"canary-{mark}-{index}")
     return count
+
+
+def make_user(server: RedisServer) -> None:
+    """Make the user that clients log in as; a restart of the server forgets it."""
+    server.call("ACL", "SETUSER", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all")
+
+
+class Counter:
+    """I2: how often INCR was acknowledged, how often nobody knows; the server's count must lie between."""
+
+    def __init__(self, key: str = "counter") -> None:
+        self.key = key
+        self.acknowledged = 0
+        self.uncertain = 0
+
+    def add(self, driver: Driver, times: int = 1) -> list[Any]:
+        """Increment by a pipeline (or alone, if once), and keep count."""
+        if times == 1:
+            replies: list[Any] = [driver.call("INCR", self.key)]
+        else:
+            replies = driver.pipeline([("INCR", self.key)] * times)
+        self.acknowledged += sum(isinstance(reply, int) for reply in replies)
+        return replies
+
+    def failed(self, error: BaseException, times: int = 1) -> None:
+        """Count increments whose call ended with this error."""
+        if not isinstance(error, NetworkError) or error.outcome is Outcome.UNKNOWN:
+            self.uncertain += times
+
+    def check(self, server: RedisServer) -> int:
+        """Compare with the server's count and return it."""
+        reply = server.call("GET", self.key)
+        count = 0 if reply is None else int(str(reply, "ascii") if isinstance(reply, bytes) else str(reply))
+        assert self.acknowledged <= count <= self.acknowledged + self.uncertain, (
+            f"{count} executed, {self.acknowledged} acknowledged, {self.uncertain} uncertain"
+        )
+        return count
 
 
 def child_canaries(url: str, options: dict[str, Any], count: int, driver: SyncDriver | None = None) -> None:

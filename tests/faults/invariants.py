@@ -3,7 +3,7 @@
 A pytest plugin: test modules name it in `pytest_plugins`. The fixture `lab` gives a scenario its clients and checks,
 when the scenario is over: canaries on every client that is still open (I1, I6), nothing in use, no open file, thread
 or server-side client left (I5), peak memory (I4), and no secret in anything that was raised, logged or printed (I8).
-`Lab.within` bounds the time of a call (I3), `Lab.fails` judges an error (I7), `Counter` counts executions (I2).
+`Lab.within` bounds the time of a call (I3), `Lab.fails` judges an error (I7); drivers.py counts executions (I2).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import pytest
 
 from carmine.errors import CarmineError, NetworkError, Outcome
-from tests.faults.drivers import SyncDriver, canaries
+from tests.faults.drivers import PASSWORD, USER, SyncDriver, canaries, make_user
 from tests.lab import leaks
 from tests.lab.proxy import Faults
 
@@ -27,50 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tests.faults.drivers import Driver
+    from tests.lab.link import CutMode
     from tests.lab.proxy import FaultProxy
     from tests.lab.servers import RedisServer
 
-__all__ = ["PASSWORD", "SLACK", "USER", "Counter", "Lab", "lab", "pool_size", "report", "run_id"]
+__all__ = ["SLACK", "Lab", "lab", "pool_size", "report", "run_id"]
 
-USER: Final = "canaryuser"
-PASSWORD: Final = "pw-canary-5f0c1e"
 SLACK: Final = 0.25
 """Seconds by which a call may overrun its deadline (I3)."""
 
 E = TypeVar("E", bound=BaseException)
 _MiB: Final = 1 << 20
-
-
-class Counter:
-    """I2: how often INCR was acknowledged, how often nobody knows; the server's count must lie between."""
-
-    def __init__(self, key: str = "counter") -> None:
-        self.key = key
-        self.acknowledged = 0
-        self.uncertain = 0
-
-    def add(self, driver: Driver, times: int = 1) -> list[Any]:
-        """Increment by a pipeline (or alone, if once), and keep count."""
-        if times == 1:
-            replies: list[Any] = [driver.call("INCR", self.key)]
-        else:
-            replies = driver.pipeline([("INCR", self.key)] * times)
-        self.acknowledged += sum(isinstance(reply, int) for reply in replies)
-        return replies
-
-    def failed(self, error: BaseException, times: int = 1) -> None:
-        """Count increments whose call ended with this error."""
-        if not isinstance(error, NetworkError) or error.outcome is Outcome.UNKNOWN:
-            self.uncertain += times
-
-    def check(self, server: RedisServer) -> int:
-        """Compare with the server's count and return it."""
-        reply = server.call("GET", self.key)
-        count = 0 if reply is None else int(str(reply, "ascii") if isinstance(reply, bytes) else str(reply))
-        assert self.acknowledged <= count <= self.acknowledged + self.uncertain, (
-            f"{count} executed, {self.acknowledged} acknowledged, {self.uncertain} uncertain"
-        )
-        return count
 
 
 class Lab:
@@ -96,7 +63,7 @@ class Lab:
         self.each: defaultdict[int, Faults] = defaultdict(Faults)
         self._drivers: list[SyncDriver] = []
         self._texts: list[str] = []
-        server.call("ACL", "SETUSER", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all")
+        make_user(server)
         leaks.reset_peak_memory()
         self._peak = leaks.peak_memory()
         self._before = leaks.snapshot(server)
@@ -141,6 +108,21 @@ class Lab:
         started = time.monotonic()
         while time.monotonic() - started < 0.0015:
             pass
+
+    def kill(self, mode: CutMode = "rst") -> None:
+        """Cut every connection through the proxy now, and return when the client's system knows."""
+        self.proxy.kill(mode)
+        if mode == "rst":  # carried out behind the bytes before it, which the system acknowledges when it likes
+            self.proxy.wait_open(0)
+        self.wait_idle()
+
+    def wait_server_end(self) -> None:
+        """Wait until the server has ended every connection through the proxy, and the clients' systems know."""
+        links = self.proxy._links
+        self.proxy.wait_until(
+            lambda: all(link.flows["s2c"].source_done for link in list(links.values())), "the end of all connections"
+        )
+        self.wait_idle()
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:

@@ -84,7 +84,7 @@ def test_c09_there_are_defaults_for_who_sets_no_timeout() -> None:
     options = Options.build("redis://127.0.0.1")
     assert (options.connect_timeout, options.read_timeout, options.keepalive) == (5.0, 30.0, True)
     with pytest.raises(UsageError):
-        Options.build("redis://127.0.0.1", connect_timeout=None)
+        Options.build("redis://127.0.0.1", connect_timeout=None)  # type: ignore[arg-type]  # the point
 
 
 def test_c09_keepalive_is_on(lab: Lab) -> None:
@@ -306,7 +306,12 @@ def deaf_port() -> Iterator[int]:
 
 def test_c13_the_resolver_fails(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unknown, temporarily unknown, no address at all: ConnectFailed that names the host."""
-    for answer in (socket.gaierror(-2, "Name or service not known"), socket.gaierror(-3, "Temporary failure"), []):
+    answers: list[Any] = [
+        socket.gaierror(-2, "Name or service not known"),
+        socket.gaierror(-3, "Temporary failure"),
+        [],
+    ]
+    for answer in answers:
         monkeypatch.setattr(socket, "getaddrinfo", Resolver(answer))
         driver = _stranger(lab, "redis://redis.test:6379", **ANONYMOUS)
         error = lab.fails(ConnectFailed, driver.call, "GET", "k", outcome=Outcome.NOT_SENT, within=SHORT)
