@@ -43,17 +43,20 @@ class AsyncEngine(AsyncAttempts):
     async def _detach(self) -> None:
         """Refuse every further call of this client."""
         if self._owns_pool:
-            await self._pool.aclose()
+            await self._pool.aclose()  # first: from another loop it is refused, and this client goes on
         self._idle = []
         self._execute = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
         self._execute_slowly = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
+        self._execute_queue = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
+        self._borrow = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
 
     async def _execute(self, spec: Spec, words: Words) -> Any:
         """Send one command and return its result."""
         if spec.flags & SPECIAL:
             return await self._execute_special(spec, words)
+        idle = self._idle  # the same after the call, whatever happens to this client meanwhile
         try:
-            connection = self._idle.pop()
+            connection = idle.pop()
         except IndexError:
             return await self._execute_slowly(spec, words)
         try:
@@ -65,7 +68,6 @@ class AsyncEngine(AsyncAttempts):
             raise
         if isinstance(reply, CarmineError):
             return await self._take_error(spec, words, reply, connection)
-        idle = self._idle
         idle.append(connection)
         if self._attention:
             self._pool.serve()

@@ -54,8 +54,9 @@ class Engine(Attempts):
         """Send one command and return its result."""
         if spec.flags & SPECIAL:
             return self._execute_special(spec, words)
+        idle = self._idle  # the same after the call, whatever happens to this client meanwhile
         try:
-            connection = self._idle.pop()
+            connection = idle.pop()
         except IndexError:
             return self._execute_slowly(spec, words)
         try:
@@ -67,7 +68,6 @@ class Engine(Attempts):
             raise
         if isinstance(reply, CarmineError):
             return self._take_error(spec, words, reply, connection)
-        idle = self._idle
         idle.append(connection)
         if self._attention:
             self._pool.serve()

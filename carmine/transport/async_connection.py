@@ -40,6 +40,7 @@ class AsyncConnection:
         info: What HELLO told about the server; empty on RESP2.
         opened: When it was opened (time.monotonic()).
         expires: When it is to be replaced (time.monotonic()); inf for never.
+        lender: The pool that has lent it by `borrow`; None in between.
         note: What holds it for longer than one call, for the message of PoolTimeout; None in between.
         execute: `(words, decode, timeout=None, each=False)` -> the raw reply.
         execute_many: `(commands, decode, replies, timeout=None, modes=None, each=False)`; appends to `replies`.
@@ -56,6 +57,7 @@ class AsyncConnection:
         "execute_many",
         "expires",
         "info",
+        "lender",
         "next_push",
         "note",
         "opened",
@@ -72,6 +74,7 @@ class AsyncConnection:
         self.opened: float = time.monotonic()
         self.expires: float = math.inf
         self.note: str | None = None
+        self.lender: object = None
         self.execute: Execute[Coroutine[Any, Any, Any]] = io.execute
         self.execute_many: ExecuteMany[Coroutine[Any, Any, None]] = io.execute_many
         self.next_push: NextPush[Coroutine[Any, Any, Any]] = io.next_push
@@ -115,6 +118,16 @@ class AsyncConnection:
         """Keep what counts the connection in its pool, for as long as it is open."""
         self._io.place = place
 
+    def pin(self, note: str) -> None:
+        """Belong to one caller for longer than a call: as long as that lasts, it cannot be idle for too long."""
+        self.note = note
+        self._io.max_idle = math.inf
+
+    def unpin(self, max_idle: float | None) -> None:
+        """Belong to the pool again, which gives unused connections so many seconds."""
+        self.note = None
+        self._io.max_idle = math.inf if max_idle is None else max_idle
+
     def set_protocol(self, version: int) -> None:
         """Read what follows as RESP2 or RESP3."""
         self._io.set_protocol(version)
@@ -124,8 +137,8 @@ class AsyncConnection:
         self._io.close()
 
     def interrupt(self) -> None:
-        """End the call that another task has under way."""
-        self._io.close()
+        """End the call that another task has under way, and every later one."""
+        self._io.interrupt()
 
     async def wait_closed(self) -> None:
         """Wait until the transport has closed the socket."""

@@ -80,10 +80,8 @@ class AsyncPool(PoolBook[AsyncConnection]):
         """
         self._bind()
         connection = await self._from_idle() or await self._from_queue()
-        if note is not None:
-            task = asyncio.current_task()
-            connection.note = f"{note} in task {task.get_name() if task else '?'!r}"
-        return connection
+        task = asyncio.current_task() if note is not None else None
+        return self._lend(connection, note and f"{note} in task {task.get_name() if task else '?'!r}")
 
     async def _from_idle(self) -> AsyncConnection | None:
         """Return an idle connection that passes the checks, or None."""
@@ -210,7 +208,12 @@ class AsyncPool(PoolBook[AsyncConnection]):
     # Giving back. ----------------------------------------------------------------------------------------------------
 
     async def give_back(self, connection: AsyncConnection) -> None:
-        """Take a connection back; it is kept if it can be used again and there is room, else closed."""
+        """Take back a connection that was borrowed; it is kept if it can be used again and there is room, else closed.
+
+        Raises:
+            UsageError: It was given back already, or another pool has lent it; whoever has it now is not disturbed.
+        """
+        self._check_returned(connection)
         try:
             if "return" in self.options.check and connection.is_usable and not await _answers(connection):
                 connection.close()
@@ -218,8 +221,7 @@ class AsyncPool(PoolBook[AsyncConnection]):
             self.take_back(connection)
 
     def take_back(self, connection: AsyncConnection) -> None:
-        """Take a connection back without asking it anything, from wherever it is: nothing here can be cancelled."""
-        connection.note = None
+        """Take a connection that this pool or its clients popped from `idle`; nothing here waits or is cancelled."""
         if self._has_space() and connection.is_usable and time.monotonic() < connection.expires:
             self.idle.append(connection)
         else:
@@ -231,9 +233,8 @@ class AsyncPool(PoolBook[AsyncConnection]):
     def serve(self) -> None:
         """Hand what is there to those who wait, the longest first; close what comes back to a closed pool."""
         if self._closed:
-            returned, self.idle[:] = self.idle[:], []
-            for connection in returned:
-                connection.close()
+            while self.idle:
+                self.idle.pop().close()
             return
         while self.attention:
             waiter = self.attention[0]
@@ -269,13 +270,14 @@ class AsyncPool(PoolBook[AsyncConnection]):
         waiting = [*self.attention]
         self.attention.clear()
         self.attention.append(None)  # a mark: whoever gives back from now on comes by serve()
-        self.idle.clear()
         everything = self._alive()
+        while self.idle:
+            self.idle.pop().close()
         for waiter in waiting:
             if not waiter.signal.done() and not waiter.signal.get_loop().is_closed():
                 waiter.signal.set_result(None)
         for connection in everything:
-            connection.close()
+            connection.interrupt()
         if self._loop is get_running_loop():
             for connection in everything:
                 await connection.wait_closed()

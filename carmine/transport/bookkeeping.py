@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from carmine.errors import PoolClosed, PoolTimeout
+from carmine.errors import PoolClosed, PoolTimeout, UsageError
 from carmine.transport.hooks import tell
 
 if TYPE_CHECKING:
@@ -76,7 +76,10 @@ class _Pooled(Protocol):
     opened: float
     expires: float
     note: str | None
+    lender: object
 
+    def pin(self, note: str) -> None: ...
+    def unpin(self, max_idle: float | None) -> None: ...
     @property
     def is_usable(self) -> bool: ...
     @property
@@ -163,6 +166,30 @@ class PoolBook(Generic[C]):
             and not self._closed
             and (options.max_idle is None or len(self.idle) < options.max_idle)
         )
+
+    def _lend(self, connection: C, note: str | None) -> C:
+        """Note that a caller has a connection, and what for."""
+        connection.lender = self
+        if note is not None:
+            connection.pin(note)
+        return connection
+
+    def _check_returned(self, connection: C) -> None:
+        """Note that a caller gives a connection back.
+
+        Raises:
+            UsageError: It was given back already, or another pool has lent it; whoever has it now is not disturbed.
+        """
+        lender, connection.lender = connection.lender, None
+        if lender is not self:
+            connection.lender = lender
+            raise UsageError(
+                "this connection was given back already: it may be another caller's now"
+                if lender is None
+                else "this connection was lent by another pool: give it back there"
+            )
+        if connection.note is not None:
+            connection.unpin(self.options.max_idle_time)
 
     def tidy(self) -> None:
         """Close connections that are too many, and at most once a second those that have been idle for too long.

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from carmine.errors import CarmineError, NetworkError, ServerError, UsageError
+from carmine.errors import CarmineError, NetworkError, ServerError
 from carmine.transport.bookkeeping import Place, PoolBook
 from carmine.transport.connection import Connection, Connector
 from carmine.transport.hooks import tell
@@ -78,10 +78,7 @@ class Pool(PoolBook[Connection]):
             NetworkError, ServerError, ProtocolError: A new connection could not be opened.
         """
         connection = self._from_idle() or self._from_queue()
-        connection.lender = self
-        if note is not None:
-            connection.pin(f"{note} in thread {threading.current_thread().name!r}")
-        return connection
+        return self._lend(connection, note and f"{note} in thread {threading.current_thread().name!r}")
 
     def _from_idle(self) -> Connection | None:
         """Return an idle connection that passes the checks, or None."""
@@ -216,16 +213,7 @@ class Pool(PoolBook[Connection]):
         Raises:
             UsageError: It was given back already, or another pool has lent it; whoever has it now is not disturbed.
         """
-        lender, connection.lender = connection.lender, None
-        if lender is not self:
-            connection.lender = lender
-            raise UsageError(
-                "this connection was given back already: it may be another caller's now"
-                if lender is None
-                else "this connection was lent by another pool: give it back there"
-            )
-        if connection.note is not None:
-            connection.unpin(self.options.max_idle_time)
+        self._check_returned(connection)
         self.take_back(connection)
 
     def take_back(self, connection: Connection) -> None:
