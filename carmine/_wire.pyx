@@ -15,13 +15,14 @@ from collections import deque
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport ceil, isinf
+from libc.math cimport ceil
 from libc.string cimport strerror
 
 from carmine._resp cimport Packer, Parser, Segment
 
 from carmine.errors import (
     ConnectionLost,
+    NetworkError,
     Outcome,
     ProtocolError,
     ReadTimeout,
@@ -145,25 +146,36 @@ cdef class WireIO:
         self.parser.protocol = version
 
     def close(self):
-        """Close the socket and refuse every further call; harmless the second time."""
+        """Close the socket and refuse every further call; harmless the second time.
+
+        While a call is under way it is ended, and closes the socket itself: a descriptor that was closed under it could
+        be given to another connection, whose bytes it would then read.
+        """
+        if self.busy:
+            self.interrupt()
+        else:
+            self.release()
+
+    def abandon(self):
+        """Close the descriptor and nothing else, in a forked child: the connection is the parent's."""
         self.release()
 
     def interrupt(self):
         """End the call that another thread has under way, and every later one; that thread closes the socket."""
         self.alive = False
-        self.interrupted = True
         if self.fd >= 0:
+            self.interrupted = True
             shutdown(self.fd, SHUT_RDWR)
 
     cdef void release(self) noexcept:
         cdef int fd = self.fd
         self.alive = False
         self.fd = -1
+        if fd >= 0:
+            close_fd(fd)
         if self.place is not None:
             self.place.is_free = True  # a traceback that somebody keeps may keep it alive
             self.place = None
-        if fd >= 0:
-            close_fd(fd)
 
     def __dealloc__(self):
         if self.fd >= 0:
@@ -268,7 +280,7 @@ cdef class WireIO:
         try:
             self.look()
             return True
-        except (ConnectionLost, ProtocolError):
+        except (NetworkError, ProtocolError):
             return False
         finally:
             self.end()
@@ -311,7 +323,7 @@ cdef class WireIO:
                 if value is NEED_DATA:
                     if not self.wait(POLLIN):
                         return None
-                    self.fill()
+                    self.take_available("")
                 elif is_push or self.is_stream:
                     return value
                 else:
@@ -328,14 +340,13 @@ cdef class WireIO:
         """Take the connection for one call."""
         if self.busy:
             raise UsageError(f"the connection to {self.address} is in use by another call")
+        self.written = self.got = 0
         if not self.alive:
             if self.interrupted:  # between two calls, or between our caller's borrowing and this one
                 raise ConnectionLost("the connection was closed by another thread", address=self.address)
             raise UsageError(f"the connection to {self.address} is closed")
         if self.owed:
             raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
-        self.written = self.got = 0
-        self.early = None
         self.began = carmine_clock()
         self.must_poll = timeout is not None
         self.deadline = self.began + (<double>timeout if self.must_poll else self.timeout)
@@ -347,7 +358,8 @@ cdef class WireIO:
         """Give the connection back; what it still owes now will never be read."""
         self.busy = self.parser.busy = False
         self.packer.reset()
-        if self.owed or self.parser.failure is not None:
+        self.early = None
+        if self.owed or self.parser.failure is not None or self.parser.torn:
             self.alive = False
         self.fresh = False
         if not self.alive:
@@ -465,9 +477,11 @@ cdef class WireIO:
                     raise WriteTimeout(
                         f"the peer took only {self.written} bytes within {self.deadline - self.began:.3g} s",
                         outcome=UNKNOWN if self.written else NOT_SENT, address=self.address)
-                if self.take_available():  # once, then the deadline is looked at again
+                if self.take_available(" while a command was sent"):  # once, then the deadline is looked at again
                     if replies is None:
-                        self.early = replies = []
+                        if self.early is None:
+                            self.early = []
+                        replies = self.early
                     self.collect(replies, modes)
                     if not self.owed:
                         self.read_pushes()
@@ -475,7 +489,7 @@ cdef class WireIO:
                 raise self.lost("the connection was lost while a command was sent", problem)
         return 0
 
-    cdef bint take_available(self) except -1:
+    cdef bint take_available(self, str when) except -1:
         """Read once what has come, without waiting; False when there is nothing."""
         cdef Py_ssize_t size
         cdef ssize_t n
@@ -489,13 +503,13 @@ cdef class WireIO:
             self.parser.took(n)
             return True
         if n == 0:
-            raise self.lost("the server closed the connection while a command was sent", 0)
+            raise self.lost("the server closed the connection" + when, 0)
         if problem == EINTR:
             PyErr_CheckSignals()
             return True
         if problem == EAGAIN:
             return False
-        raise self.lost("the connection was lost while a command was sent", problem)
+        raise self.lost("the connection was lost" + when, problem)
 
     cdef int fill(self) except -1:
         """Read once, waiting until the deadline.
@@ -511,7 +525,7 @@ cdef class WireIO:
             flags = 0
             if not self.must_poll:
                 self.must_poll = carmine_clock() - self.began > UNPOLLED
-            if self.must_poll and not isinf(self.deadline):
+            if self.must_poll and self.deadline != FOREVER:
                 flags = MSG_DONTWAIT
                 if not self.wait(POLLIN):
                     raise self.too_late()
@@ -536,14 +550,22 @@ cdef class WireIO:
                 raise self.lost("the connection was lost", problem)
 
     cdef bint wait(self, short events) except -1:
-        """Wait until the socket is ready; False when the deadline has passed."""
+        """Wait until the socket is ready; False when the deadline has passed.
+
+        Once something has moved, a socket that is ready too late does not count: else a peer that sends without an end,
+        or takes a byte at a time, would keep the call for ever.
+        """
         cdef pollfd asked
         cdef double left
         cdef int n, problem, ms
-        asked.fd = self.fd
         asked.events = events
         while True:
+            asked.fd = self.fd
+            if asked.fd < 0:  # abandoned in a forked child, by a signal handler that has forked
+                raise self.lost("", 0)
             left = self.deadline - carmine_clock()
+            if not left > 0 and (self.got or self.written):
+                return False
             if left > 86400.0:
                 ms = 86400000
             else:
@@ -571,14 +593,19 @@ cdef class WireIO:
     def lost(self, str what, int problem):
         """Return the error for a dead connection; the server's last words are part of it."""
         cdef bint is_push = False
-        self.alive = False
-        if problem:
+        cdef object said = None
+        if self.interrupted:
+            what = "the connection was closed by another thread"
+        elif problem:
             what = f"{what}: {strerror(problem).decode()}"
+        self.alive = False
         try:
             if self.owed and self.parser.failure is None:
-                value = self.parser.advance(&is_push)
-                if isinstance(value, ServerError):
-                    what = f"{what}; it had said: {printable(str(value), 200)}"
+                said = self.parser.advance(&is_push)
+            elif self.early:
+                said = self.early[0]
         except ProtocolError:
             pass
+        if isinstance(said, ServerError):
+            what = f"{what}; it had said: {printable(str(said), 200)}"
         return ConnectionLost(what, outcome=UNKNOWN if self.written else NOT_SENT, address=self.address)

@@ -234,5 +234,9 @@ class WireIO(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the socket and refuse every further call; harmless the second time."""
+        """Close the socket and refuse every further call; a call under way is ended, and closes the socket itself."""
+        ...
+
+    def abandon(self) -> None:
+        """Close the descriptor and nothing else, in a forked child: the connection is the parent's."""
         ...

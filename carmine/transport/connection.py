@@ -151,7 +151,7 @@ class Connection:
     def abandon(self) -> None:
         """Let go of the descriptor after fork(), in the child: nothing is written, read or shut down."""
         self.on_close = None
-        self._io.close()
+        self._io.abandon()
 
     def __del__(self) -> None:
         """Let the hooks hear of a connection that was dropped; the socket closes without it."""

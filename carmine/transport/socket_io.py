@@ -6,9 +6,11 @@ invariants and the errors are those of carmine/_wire.pyx, the twin.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import select
 import socket
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +37,12 @@ __all__ = ["SocketIO"]
 
 _QUIET: Final = 1e-3
 _READ: Final = 1 << 16
+_DAY: Final = 86400.0
+"""Seconds that the system is asked to wait at most; more would not fit into its milliseconds."""
+
+
+def _with_last_words(what: str, said: Any) -> str:
+    return f"{what}; it had said: {printable(str(said), 200)}" if isinstance(said, ServerError) else what
 
 
 def _is_push(value: Any) -> bool:
@@ -49,11 +57,12 @@ class SocketIO:
     __slots__ = (
         "_alive",
         "_began",
-        "_busy",
         "_deadline",
         "_fresh",
         "_got",
+        "_in_use",
         "_interrupted",
+        "_is_torn",
         "_last_used",
         "_looked",
         "_max_pushes",
@@ -74,17 +83,19 @@ class SocketIO:
     def __init__(self, sock: socket.socket, parser: Parser, address: str, timeout: float | None) -> None:
         self._socket = sock
         self._parser = parser
-        self.address: str = address
-        self.owed: int = 0
+        self.address = address
+        self.owed = 0
         self.pushes: deque[Any] = deque()
         self.place: Any = None
-        self.is_stream: bool = False
-        self.look_after: float = _QUIET
-        self.max_idle: float = math.inf
+        self.is_stream = False
+        self.look_after = _QUIET
+        self.max_idle = math.inf
         self._max_pushes = parser.limits.pushes
         self._timeout = math.inf if timeout is None else timeout
         self._alive = True
-        self._busy = self._interrupted = False
+        self._in_use = threading.Lock()  # one step, where a flag takes two and another thread fits between them
+        self._is_torn = False  # a call is reading or writing; after it: it was interrupted
+        self._interrupted = False
         self._fresh = True
         self._began = self._deadline = self._last_used = self._looked = time.monotonic()
         self._written = self._got = 0
@@ -94,7 +105,7 @@ class SocketIO:
     @property
     def is_usable(self) -> bool:
         """Whether a call may be made: nothing is owed, nothing was lost."""
-        return self._alive and not self.owed and not self._busy
+        return self._alive and not (self.owed or self._is_torn or self._in_use.locked())
 
     @property
     def idle_for(self) -> float:
@@ -106,7 +117,17 @@ class SocketIO:
         self._parser.protocol = version
 
     def close(self) -> None:
-        """Close the socket and refuse every further call; harmless the second time."""
+        """Close the socket and refuse every further call; a call under way is ended, and closes the socket itself."""
+        if self._in_use.acquire(blocking=False):
+            try:
+                self.abandon()
+            finally:
+                self._in_use.release()
+        else:
+            self.interrupt()
+
+    def abandon(self) -> None:
+        """Close the descriptor and nothing else, in a forked child: the connection is the parent's."""
         self._alive = False
         if self.place is not None:
             self.place.is_free = True  # a traceback that somebody keeps may keep it alive
@@ -116,6 +137,8 @@ class SocketIO:
     def interrupt(self) -> None:
         """End the call that another thread has under way, and every later one; that thread closes the socket."""
         self._alive = False
+        if self._socket.fileno() < 0:
+            return
         self._interrupted = True
         # An SSLSocket's own shutdown() first forgets its TLS state: the other thread would go on in plain text.
         sock: Any = self._socket  # a factory may give something else
@@ -133,7 +156,12 @@ class SocketIO:
     def execute(self, words: Sequence[Arg], decode: bool, timeout: float | None = None, each: bool = False) -> Any:
         """Send one command and return its reply, an error reply as a ServerError."""
         replies: list[Any] = []
-        self.execute_many((words,), decode, replies, timeout, None, each)
+        try:
+            self.execute_many((words,), decode, replies, timeout, None, each)
+        except ConnectionLost as error:
+            if replies:  # it came before the command was written whole
+                error.args = (_with_last_words(error.args[0], replies[0]),)
+            raise
         return replies[0]
 
     def execute_many(
@@ -155,6 +183,7 @@ class SocketIO:
                 raise UsageError("modes must hold one byte for each command")
             if not count:
                 return
+            self._is_torn = True
             self._look()
             self.owed = count
             self._parser.decode = decode
@@ -166,6 +195,7 @@ class SocketIO:
                 self._collect(replies, modes)
             if not self._parser.is_idle:
                 self._read_pushes()
+            self._is_torn = False
         except ProtocolError as error:
             self._alive = False
             error.address = self.address
@@ -182,9 +212,11 @@ class SocketIO:
         except ConnectionLost:  # another thread closed the pool just now
             return False
         try:
+            self._is_torn = True
             self._look()
+            self._is_torn = False
             return True
-        except (ConnectionLost, ProtocolError):
+        except (NetworkError, ProtocolError):
             return False
         finally:
             self._end()
@@ -195,8 +227,10 @@ class SocketIO:
         try:
             out = memoryview(encode_many((words,)))
             self.owed = 1  # until it is out: half a command leaves the connection unusable
+            self._is_torn = True
             self._flush(out, [], None)
             self.owed = 0
+            self._is_torn = False
         finally:
             self._end()
 
@@ -206,14 +240,17 @@ class SocketIO:
             return self.pushes.popleft()
         self._begin(math.inf if timeout is None else timeout)
         try:
+            self._is_torn = True
             while True:
                 self._parser.decode = self._parser.push_decode
                 value = self._parser.next_reply()
                 if value is NEED_DATA:
-                    if not self._pending() and not self._wait(read=True):
+                    if not self._pending() and not self._wait_to_read():
+                        self._is_torn = False
                         return None
-                    self._fill()
+                    self._take("the server closed the connection")
                 elif _is_push(value) or self.is_stream:
+                    self._is_torn = False
                     return value
                 else:
                     raise self._surplus()
@@ -227,24 +264,30 @@ class SocketIO:
     # The parts of a call. --------------------------------------------------------------------------------------------
 
     def _begin(self, timeout: float | None) -> None:
-        if self._busy:
+        if not self._in_use.acquire(blocking=False):
             raise UsageError(f"the connection to {self.address} is in use by another call")
-        if not self._alive:
-            if self._interrupted:  # between two calls, or between our caller's borrowing and this one
-                raise ConnectionLost("the connection was closed by another thread", address=self.address)
-            raise UsageError(f"the connection to {self.address} is closed")
-        if self.owed:
-            raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
-        self._busy = True
-        self._written = self._got = 0
-        self._began = time.monotonic()
-        self._deadline = self._began + (self._timeout if timeout is None else timeout)
+        try:
+            self._written = self._got = 0
+            if not self._alive:
+                if self._interrupted:  # between two calls, or between our caller's borrowing and this one
+                    raise ConnectionLost("the connection was closed by another thread", address=self.address)
+                raise UsageError(f"the connection to {self.address} is closed")
+            if self.owed:
+                raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
+            self._began = time.monotonic()
+            self._deadline = self._began + (self._timeout if timeout is None else timeout)
+        except BaseException:
+            self._in_use.release()
+            raise
 
     def _end(self) -> None:
-        self._busy = self._fresh = False
-        if self.owed or not self._alive:
-            self.close()
+        self._fresh = False
+        if self.owed or self._is_torn or not self._alive:
+            self.abandon()
         self._last_used = time.monotonic()
+        self._in_use.release()
+        if not self._alive:  # interrupted after the first look
+            self.close()
 
     def _look(self) -> None:
         """Look for what came while the connection was idle: pushes are kept, anything else ends it."""
@@ -330,7 +373,7 @@ class SocketIO:
     def _fill(self) -> None:
         """Read once, waiting until the deadline."""
         while True:
-            if not self._pending() and not self._wait(read=self._wants != "write", write=self._wants == "write"):
+            if not self._pending() and not self._wait_to_read():
                 raise ReadTimeout(
                     f"no complete reply within {self._deadline - self._began:.3g} s: {self._written} bytes sent, "
                     f"{self._got} received, {self.owed} replies owed",
@@ -369,32 +412,42 @@ class SocketIO:
         pending = getattr(self._socket, "pending", None)
         return pending is not None and pending() > 0
 
+    def _wait_to_read(self) -> bool:
+        return self._wait(read=self._wants != "write", write=self._wants == "write")
+
     def _wait(self, *, read: bool = False, write: bool = False) -> bool:
         """Wait until the socket is ready; False when the deadline has passed."""
-        left = max(0.0, self._deadline - time.monotonic())
-        try:
-            if hasattr(select, "poll"):
-                asked = select.poll()
-                asked.register(self._socket, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
-                return bool(asked.poll(None if left == math.inf else math.ceil(left * 1000)))
-            me = [self._socket]
-            ready = select.select(me if read else [], me if write else [], me, None if left == math.inf else left)
-            return any(ready)
-        except (OSError, ValueError) as problem:  # closed by another thread
-            raise self._lost("the connection was closed", problem) from problem
+        while True:
+            left = self._deadline - time.monotonic()
+            if not left > 0 and (self._got or self._written):  # ready too late does not count: see the twin
+                return False
+            seconds = min(left, _DAY) if left > 0 else 0.0
+            try:
+                if self._is_ready(read, write, seconds):
+                    return True
+            except (OSError, ValueError) as problem:  # abandoned in a forked child, by a signal handler that has forked
+                raise self._lost("the connection was lost", problem) from problem
+            if seconds < _DAY:
+                return False
+
+    def _is_ready(self, read: bool, write: bool, seconds: float) -> bool:
+        if hasattr(select, "poll"):
+            asked = select.poll()
+            asked.register(self._socket, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+            return bool(asked.poll(math.ceil(seconds * 1000)))
+        me = [self._socket]
+        return any(select.select(me if read else [], me if write else [], me, seconds))
 
     def _outcome(self) -> Outcome:
         return Outcome.UNKNOWN if self._written else Outcome.NOT_SENT
 
     def _lost(self, what: str, problem: BaseException | None) -> NetworkError:
         """Return the error for a dead connection; the server's last words are part of it."""
-        self._alive = False
-        if problem is not None:
+        if self._interrupted:
+            what = "the connection was closed by another thread"
+        elif problem is not None:
             what = f"{what}: {getattr(problem, 'strerror', None) or type(problem).__name__}"
-        try:
-            value = self._parser.next_reply() if self.owed else None
-            if isinstance(value, ServerError):
-                what = f"{what}; it had said: {printable(str(value), 200)}"
-        except ProtocolError:
-            pass
+        self._alive = False
+        with contextlib.suppress(ProtocolError):
+            what = _with_last_words(what, self._parser.next_reply() if self.owed else None)
         return ConnectionLost(what, outcome=self._outcome(), address=self.address)
