@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["RawClient", "ReplyError", "Value", "WireError", "encode_command", "parse_commands"]
+__all__ = ["RawClient", "ReplyError", "Value", "WireError", "encode_command", "parse_commands", "read_to_end"]
 
 Word = bytes | str | int | float
 Value = bytes | int | float | bool | None | list["Value"] | dict[bytes, "Value"] | Exception
@@ -198,3 +198,16 @@ class RawClient:
         data = bytes(self._buffer[:size])
         del self._buffer[:size]
         return data
+
+
+def read_to_end(client: RawClient) -> tuple[bytes, str]:
+    """Read to the end; return the bytes and how the connection ended, "fin" or "rst"."""
+    data = b""
+    while True:
+        try:
+            block = client.sock.recv(65536)
+        except ConnectionResetError:
+            return data, "rst"
+        if not block:
+            return data, "fin"
+        data += block
