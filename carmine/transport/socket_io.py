@@ -83,13 +83,13 @@ class SocketIO:
     def __init__(self, sock: socket.socket, parser: Parser, address: str, timeout: float | None) -> None:
         self._socket = sock
         self._parser = parser
-        self.address = address
-        self.owed = 0
+        self.address: str = address
+        self.owed: int = 0
         self.pushes: deque[Any] = deque()
         self.place: Any = None
-        self.is_stream = False
-        self.look_after = _QUIET
-        self.max_idle = math.inf
+        self.is_stream: bool = False
+        self.look_after: float = _QUIET
+        self.max_idle: float = math.inf
         self._max_pushes = parser.limits.pushes
         self._timeout = math.inf if timeout is None else timeout
         self._alive = True
