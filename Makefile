@@ -77,8 +77,8 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-om
 asan: venv ## vectors and fuzz over the twin built with ASan and UBSan
 	@$(PY) -m tools.sanitize --folder $(SANITIZED) --flags "$(SANITIZE)" -- tests/protocol -q -m "not slow" $(T)
 
-fuzz: venv ## the differential fuzzers of the protocol, for long
-	@CARMINE_TEST_SCALE=$${CARMINE_TEST_SCALE:-10} $(RUN) protocol
+fuzz: venv ## the twins against each other, 10,000,000 inputs (FUZZ=n for another number)
+	@$(PY) -m tests.protocol.fuzz --inputs $${FUZZ:-10000000}
 
 soak: venv ## the faults, for long
 	@CARMINE_TEST_SCALE=$${CARMINE_TEST_SCALE:-4} $(RUN) faults
@@ -96,7 +96,7 @@ wheels: pythons ## sdist, pure wheel and one repaired wheel per CPython, each in
 	@$(PY) -m tools.wheels
 
 docs: venv ## the documentation, every warning an error
-	@test -f docs/conf.py || { echo "docs: docs/conf.py is not there yet" >&2; exit 1; }
+	@$(PY) -c 'import sphinx, furo, myst_parser' 2>/dev/null || $(PY) -m pip -q install --group docs
 	@$(PY) -m sphinx -q -n -W docs build/docs
 
 clean: ## what was built, not the environments

@@ -87,7 +87,7 @@ class Env:
         if self.changed("build", now):
             # compat: a plain path in a .pth file; the default is a hook that imports pathlib and re into every process,
             # and hides them from whoever measures what `import carmine` costs
-            self.must("install", "--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", ".[test]")
+            self.must("install", "--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", ".[cli,test]")
             self.done("build", now)
             self.tell()
 
