@@ -222,9 +222,9 @@ cdef class Parser:
         cdef Py_buffer view
         cdef Py_ssize_t done = 0, space
         cdef char *into
-        self.check_free()
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)  # which may run anything, another call of this parser too
         try:
+            self.check_free()
             if self.failure is not None or self.torn:
                 return
             if self.ended and view.len:
@@ -293,6 +293,7 @@ cdef class Parser:
         cdef bint is_push = False
         cdef object value
         self.check_free()
+        self.lent = 0  # what comes next may belong elsewhere once a bulk has begun
         self.busy = True
         try:
             value = self.advance(&is_push)

@@ -163,6 +163,7 @@ class Parser(Stream):
         Raises:
             ProtocolError: The stream is not RESP, or exceeds a limit; the same for ever after.
         """
+        self._lent = 0
         if not (self._stack or self._torn) and self._body is None and self._position < len(self._data):
             # The commonest replies, short and whole, need none of what follows.
             data, start = self._data, self._position

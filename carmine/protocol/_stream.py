@@ -56,8 +56,9 @@ class Stream:
         Raises:
             ProtocolError: The stream had ended.
         """
+        taken = data if type(data) is bytes else memoryview(data).cast("B").tobytes()  # which may run anything
         self._check_free()
-        self._take_over(data if type(data) is bytes else memoryview(data).cast("B").tobytes())
+        self._take_over(taken)
 
     def get_buffer(self, hint: int) -> memoryview:
         """Return memory to receive into; `received` says how much of it was used."""

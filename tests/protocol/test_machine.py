@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import random
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -457,3 +458,55 @@ def test_need_data_is_one_object() -> None:
     assert pickle.loads(pickle.dumps(NEED_DATA)) is NEED_DATA
     assert copy.deepcopy(NEED_DATA) is NEED_DATA
     assert values.NEED_DATA is NEED_DATA
+
+
+@pytest.mark.parametrize("act", ["next_reply", "feed"])
+def test_lent_memory_is_void_once_the_stream_went_on(twin: Twin, act: str) -> None:
+    """1.10: what was to be received behind a small reply may not be taken for a part of a large one."""
+    parser = twin.parser(3)
+    parser.feed(b"+OK\r\n$100000\r\n" + b"x" * 99_990)
+    view = parser.get_buffer(1 << 16)
+    view[:] = b"y" * len(view)
+    if act == "next_reply":
+        assert parser.next_reply() == b"OK"
+        assert parser.next_reply() is NEED_DATA
+    else:
+        parser.feed(b"")
+    with pytest.raises(ValueError, match="more bytes than get_buffer gave"):
+        parser.received(len(view))
+    parser.feed(b"x" * 10 + b"\r\n")
+    assert [value for value in (parser.next_reply(), parser.next_reply()) if value not in (b"OK", NEED_DATA)] == [
+        b"x" * 100_000
+    ]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__ came with 3.12")
+def test_bytes_whose_export_runs_code(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1.9: a feed is refused if somebody entered while its bytes were asked for."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def hashed(self: object) -> int:
+        entered.set()
+        assert leave.wait(30)
+        return 1
+
+    class Slow:
+        def __buffer__(self, flags: int) -> memoryview:
+            user.start()
+            assert entered.wait(30)
+            return memoryview(b"+LATE\r\n" * 100_000)
+
+    parser = twin.parser(3)
+    parser.feed(b"%1\r\n=5\r\ntxt:k\r\n$2\r\nvv\r\n+NEXT\r\n")
+    seen: list[object] = []
+    user = threading.Thread(target=lambda: seen.append(list(parser.next_reply().values())))
+    with monkeypatch.context() as patch:
+        patch.setattr(Verbatim, "__hash__", hashed)
+        try:
+            with pytest.raises(UsageError, match="in use by another thread"):
+                parser.feed(Slow())
+        finally:
+            leave.set()
+            user.join(30)
+    assert seen == [[b"vv"]]
+    assert parser.next_reply() == b"NEXT"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.protocol import check_vectors
-from tests.protocol.adapter import Adapter
+from tests.protocol.adapter import Adapter, Outcome
 from tests.protocol.streams import FILE, VECTORS
 
 if TYPE_CHECKING:
@@ -38,6 +38,24 @@ def deep() -> Iterator[None]:
     sys.setrecursionlimit(before)
 
 
+def peeled(vector: dict[str, Any], got: list[Outcome]) -> tuple[dict[str, Any], list[Outcome]]:
+    """Take the same wrapping off what is wanted and what came: CPython 3.12 lets nobody recurse that deep in C."""
+    wanted = vector.get("value", {})
+    if wanted.get("t") != "nest" or len(got) != 1:
+        return vector, got
+    inner, depth = got[0]["value"], 0
+    while depth < wanted["depth"] and inner["t"] == wanted["open"] and len(inner["v"]) == 1:
+        (inner,) = inner["v"]
+        if wanted["open"] == "map":
+            key, inner = inner
+            assert check_vectors.canon(key, CAPS) == check_vectors.canon(wanted["key"], CAPS)
+        depth += 1
+    return (
+        {**vector, "value": {**wanted, "depth": wanted["depth"] - depth}},
+        [{**got[0], "value": inner}],
+    )
+
+
 def test_all_vectors_are_here() -> None:
     assert len(VECTORS) == 362
     assert len({one["name"] for one in VECTORS}) == 362
@@ -53,7 +71,7 @@ def test_vector(twin: Twin, vector: dict[str, Any]) -> None:
         start = time.perf_counter()
         got = check_vectors.call(adapter, data, vector["protocol"])
         took = time.perf_counter() - start
-        assert check_vectors.judge(vector, got, CAPS) == "pass", (mode, check_vectors.short(got))
+        assert check_vectors.judge(*peeled(vector, got), CAPS) == "pass", (mode, check_vectors.short(got))
         assert took < vector.get("time_limit_s", 5), mode
         outcomes[mode] = got
     assert set(outcomes) == {"whole", "bytes", "random"}
