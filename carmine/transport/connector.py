@@ -89,7 +89,11 @@ class ConnectorBase:
         if isinstance(problem, (ReadTimeout, WriteTimeout)):
             raise self._too_slow("the server accepted the connection but did not answer HELLO in time") from problem
         if isinstance(problem, ConnectionLost):
-            hint = "" if self.options.tls else "; if this port speaks TLS, use rediss://"
+            hint = (
+                "; it may want a client certificate (certfile=, keyfile=)"  # TLS 1.3 says so after its handshake only
+                if self.options.uses_tls
+                else "; if this port speaks TLS, use rediss://"
+            )
             raise ConnectionLost(
                 f"the server closed the connection during the handshake{hint}: {problem.args[0]}",
                 outcome=Outcome.NOT_SENT,
