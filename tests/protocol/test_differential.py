@@ -1,4 +1,4 @@
-"""The twins, given the same bytes in the same pieces, differ in nothing that can be seen (docs/protocol.md 1.4)."""
+"""The twins, given the same bytes in the same pieces, differ in nothing that can be seen (docs/protocol.md 1.4, SECURITY S-71)."""
 
 from __future__ import annotations
 

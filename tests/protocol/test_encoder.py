@@ -1,4 +1,4 @@
-"""The encoder (docs/protocol.md 13): one form, whole or not at all, nothing converted that was not meant to be."""
+"""The encoder (docs/protocol.md 13, SECURITY S-12): one form, whole or not at all, nothing converted that was not meant to be."""
 
 from __future__ import annotations
 

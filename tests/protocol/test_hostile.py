@@ -1,4 +1,4 @@
-"""What a hostile peer may send (SECURITY S-01 to S-05, FAULTS C06, C12, G04, G06): bounded time, bounded memory."""
+"""What a hostile peer may send (SECURITY S-01, S-02, S-03, S-04, S-05, FAULTS C06, C12, G04, G06): bounded time, bounded memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The conformance vectors over both twins: whole, in pieces, after an error, within time and memory."""
+"""The conformance vectors over both twins: whole, in pieces, after an error, within time and memory.
+
+`make asan` runs these and the fuzzers over a twin built with ASan and UBSan (SECURITY S-70).
+"""
 
 from __future__ import annotations
 

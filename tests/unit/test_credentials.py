@@ -1,4 +1,4 @@
-"""Secrets that stay secret, pairs of user name and password, providers, and the warning about cleartext."""
+"""Secrets that stay secret, pairs of user name and password, providers, and the warning about cleartext (SECURITY S-20, S-23)."""
 
 from __future__ import annotations
 
