@@ -8,35 +8,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["Event", "Job", "Lock", "sleep", "spawn"]
+__all__ = ["Job", "sleep", "spawn"]
 
 R = TypeVar("R")
 
-Lock = asyncio.Lock
 sleep = asyncio.sleep
-
-
-class Event:
-    """Something that happens once, and that can be waited for."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def set(self) -> None:
-        """Let it have happened."""
-        self._event.set()
-
-    def is_set(self) -> bool:
-        """Whether it has happened."""
-        return self._event.is_set()
-
-    async def wait(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - both worlds have it
-        """Wait for it, for at most `timeout` seconds; return whether it has happened."""
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._event.wait()
-        except TimeoutError:
-            return self._event.is_set()
 
 
 class Job(Generic[R]):

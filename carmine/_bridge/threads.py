@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Event", "Job", "Lock", "sleep", "spawn"]
+__all__ = ["Job", "sleep", "spawn"]
 
 R = TypeVar("R")
 
-Event = threading.Event
-Lock = threading.Lock
 sleep = time.sleep
 
 

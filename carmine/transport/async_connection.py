@@ -218,10 +218,12 @@ class AsyncConnector(ConnectorBase):
 
         context = self._tls_context()
         address = self.options.address
+        left = _left(deadline)
+        name = tls.server_name(address)
         try:
-            async with asyncio.timeout(_left(deadline)):
+            async with asyncio.timeout(left):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: io, sock=sock, ssl=context, server_hostname=tls.server_name(address)
+                    lambda: io, sock=sock, ssl=context, server_hostname=name, ssl_handshake_timeout=left + 1.0
                 )
         except OSError as problem:
             raise tls.tls_error(problem, address) from problem

@@ -519,6 +519,8 @@ async def test_a_slow_factory_is_left_behind(server: RedisServer) -> None:
 async def test_one_timer_for_many_calls(client: AsyncClient[str]) -> None:
     await one(client)
     loop: Any = asyncio.get_running_loop()
+    if not hasattr(loop, "_scheduled"):
+        pytest.skip("this loop does not show its timers")
     before = len(loop._scheduled)
     for _ in range(100):
         await one(client)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +89,53 @@ async def test_a_name_that_does_not_exist(open_client: Open) -> None:
     client = open_client("redis://no-such-host.invalid", retry=ONCE)
     with pytest.raises(ConnectFailed, match=r"could not be looked up.*no-such-host\.invalid"):
         await client.get("key")
+
+
+def resolver(*targets: tuple[str, int]) -> Any:
+    """Return a getaddrinfo that knows these addresses for every name."""
+
+    def look_up(host: Any, port: Any, *args: Any, **options: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", target) for target in targets]
+
+    return look_up
+
+
+async def test_every_address_of_a_name_is_tried(
+    open_client: Open, server: RedisServer, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.refuse()
+    assert server.port is not None
+    dead, live = ("127.0.0.1", proxy.port), ("127.0.0.1", server.port)
+    client = open_client("redis://a-name:1", retry=ONCE)
+    monkeypatch.setattr(socket, "getaddrinfo", resolver(dead, live))
+    assert await client.echo("x") == "x"
+    async with client.connection() as connection:
+        await connection.select(0)  # so that it is closed at the end
+    monkeypatch.setattr(socket, "getaddrinfo", resolver(dead))  # asked anew for each connection
+    with pytest.raises(ConnectFailed, match="Connection refused"):
+        await client.echo("x")
+    monkeypatch.setattr(socket, "getaddrinfo", resolver())
+    with pytest.raises(ConnectFailed, match="no address"):
+        await client.echo("x")
+
+
+async def test_a_resolver_that_hangs(open_client: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_go_on = threading.Event()
+
+    def hang(*args: Any, **options: Any) -> list[Any]:
+        may_go_on.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    client = open_client("redis://a-name:1", connect_timeout=0.1, retry=ONCE)
+    began = time.monotonic()
+    try:
+        with pytest.raises(ConnectTimeout, match="looked up in time"):
+            await client.echo("x")
+        assert time.monotonic() - began < 0.35
+        assert client.pool.stats().open == 0
+    finally:
+        may_go_on.set()
 
 
 async def test_a_unix_socket_that_does_not_exist(open_client: Open, tmp_path: Path) -> None:
@@ -276,8 +325,6 @@ async def test_plain_to_a_tls_port(open_client: Open, certs: Certificates) -> No
 
 
 async def test_a_socket_factory(open_client: Open, server: RedisServer) -> None:
-    import socket  # noqa: PLC0415 - for this test alone
-
     def dial(address: carmine.Address, timeout: float) -> socket.socket:
         return socket.create_connection((address.host, address.port), timeout)
 
