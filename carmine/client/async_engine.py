@@ -32,23 +32,18 @@ class AsyncEngine(AsyncAttempts):
     def _attach(self, pool: AsyncPool, text: bool, *, owns_pool: bool) -> None:
         """Take the pool into use."""
         self._pool = pool
-        self._idle = pool.idle
+        self._idle = pool.idle if pool.is_plain and pool.options.hooks is None else []  # see the blocking engine
         self._attention = pool.attention
         self._text = text
         self._owns_pool = owns_pool
         self._hooks = pool.options.hooks
-        if not pool.is_plain or self._hooks is not None:
-            self._execute = self._execute_slowly  # type: ignore[method-assign]  # bound once: unset costs nothing
 
     async def _detach(self) -> None:
         """Refuse every further call of this client."""
         if self._owns_pool:
             await self._pool.aclose()  # first: from another loop it is refused, and this client goes on
         self._idle = []
-        self._execute = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
-        self._execute_slowly = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
-        self._execute_queue = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
-        self._borrow = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
+        self._is_closed = True
 
     async def _execute(self, spec: Spec, words: Words) -> Any:
         """Send one command and return its result."""

@@ -24,6 +24,7 @@ from carmine.errors import (
     UsageError,
     WatchError,
 )
+from carmine.protocol.values import Attributed, Verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +56,9 @@ NEVER: Final = FORBIDDEN | SUBSCRIBE
 SPECIAL: Final = FORBIDDEN | SUBSCRIBE | STATE | BLOCKING
 """A command with one of these bits leaves the fast path."""
 
+
+SCRIPTS: Final = frozenset({"EVAL", "EVALSHA", "FCALL"})
+"""Commands behind which several others stand: what came before their error reply is done."""
 
 MISSHAPEN: Final = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
 """What a decoder raises at a reply that is not of its command's shape."""
@@ -93,6 +97,7 @@ def decide(retry: Retry, error: CarmineError, attempt: int, chance: float, spec:
         chance=chance,
         readonly=bool(spec.flags & READONLY),
         absolute_write=is_absolute(spec, words),
+        compound=spec.name in SCRIPTS,
     )
 
 
@@ -221,13 +226,21 @@ def as_text(value: Any) -> Any:
             return value.decode()
         except UnicodeDecodeError:
             return DecodeError(value)
-    return _deep_text(value) if isinstance(value, (list, dict, set)) else value
+    return _deep_text(value) if isinstance(value, (list, tuple, dict, set, Verbatim, Attributed)) else value
 
 
 def _deep_text(value: Any) -> Any:
-    if isinstance(value, dict):
-        made: Any = {as_text(key): as_text(item) for key, item in value.items()}
-        parts: Any = (*made.keys(), *made.values())
+    made: Any
+    parts: Any
+    if isinstance(value, Verbatim):
+        parts = (as_text(value.data),)
+        made = Verbatim(value.format, *parts)
+    elif isinstance(value, Attributed):
+        parts = (as_text(value.value), as_text(value.attributes))
+        made = Attributed(*parts)
+    elif isinstance(value, dict):
+        made = {as_text(key): as_text(item) for key, item in value.items()}
+        parts = (*made.keys(), *made.values())
     else:
         parts = made = type(value)(as_text(item) for item in value)
     return next((part for part in parts if isinstance(part, DecodeError)), made)

@@ -32,21 +32,18 @@ class Engine(Attempts):
     def _attach(self, pool: Pool, text: bool, *, owns_pool: bool) -> None:
         """Take the pool into use."""
         self._pool = pool
-        self._idle = pool.idle
+        # An empty list sends every call the slow way. To bind another method to this client would make the two hold
+        # each other, and a client that is dropped would keep its sockets until the next garbage collection.
+        self._idle = pool.idle if pool.is_plain and pool.options.hooks is None else []
         self._attention = pool.attention
         self._text = text
         self._owns_pool = owns_pool
         self._hooks = pool.options.hooks
-        if not pool.is_plain or self._hooks is not None:
-            self._execute = self._execute_slowly  # type: ignore[method-assign]  # bound once: unset costs nothing
 
     def _detach(self) -> None:
         """Refuse every further call of this client."""
         self._idle = []
-        self._execute = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
-        self._execute_slowly = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
-        self._execute_queue = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
-        self._borrow = self._refuse_closed  # type: ignore[method-assign, assignment]  # for good
+        self._is_closed = True
         if self._owns_pool:
             self._pool.close()
 

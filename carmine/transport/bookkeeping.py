@@ -6,6 +6,7 @@ nobody holds it, by whatever way it was dropped; a forked child starts anew.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import weakref
@@ -68,6 +69,13 @@ class Place:
 def _is_taken(place: weakref.ref[Place]) -> bool:
     held = place()
     return held is not None and not held.is_free
+
+
+def _drop(known: list[Any], gone: list[Any]) -> None:
+    """Take these out of a list in place: whoever strikes in between may add to it."""
+    for one in gone:
+        with contextlib.suppress(ValueError):
+            known.remove(one)
 
 
 class _Pooled(Protocol):
@@ -137,22 +145,27 @@ class PoolBook(Generic[C]):
         self._everything: list[weakref.ref[C]] = []  # a WeakSet runs Python when a member is collected
 
     def _take_place(self) -> Place | None:
-        """Return a place if there is one; one caller at a time."""
-        self._places = [place for place in self._places if _is_taken(place)]
-        if 0 < self.options.pool_size <= len(self._places):
-            return None
+        """Return a place if there is one; one thread at a time.
+
+        It is counted before it is known whether there is one: a signal handler or a finalizer may strike in between,
+        and ask for a place in its turn.
+        """
         place = Place()
         self._places.append(weakref.ref(place))
+        _drop(self._places, [known for known in self._places if not _is_taken(known)])
+        if 0 < self.options.pool_size < len(self._places):
+            place.is_free = True
+            return None
         return place
 
     def _enter(self, connection: C, place: Place) -> None:
-        """Put a new connection into the books; one caller at a time."""
+        """Put a new connection into the books; one thread at a time."""
         if self.options.max_lifetime is not None:
             share = 1.0 - _JITTER * chance()
             connection.expires = connection.opened + self.options.max_lifetime * share
         connection.hold(place)
-        self._everything = [known for known in self._everything if known() is not None]
         self._everything.append(weakref.ref(connection))
+        _drop(self._everything, [known for known in self._everything if known() is None])
         self._opened += 1
 
     def _tell_opened(self, began: float) -> None:
@@ -214,8 +227,14 @@ class PoolBook(Generic[C]):
                 return
             if oldest.is_usable and now < oldest.expires and (limit is None or oldest.idle_for <= limit):
                 self.idle.insert(0, oldest)
-                return
+                break
             oldest.close()
+        if self.attention:  # somebody came, or the pool was closed, while the oldest was in nobody's sight
+            self.serve()
+
+    def serve(self) -> None:
+        """Hand what is there to those who wait, the longest first; close what comes back to a closed pool."""
+        raise NotImplementedError
 
     @property
     def is_closed(self) -> bool:

@@ -9,12 +9,13 @@ without being given back frees its place.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from carmine.errors import CarmineError, NetworkError, ServerError
+from carmine.errors import CarmineError, NetworkError, ProtocolError, ServerError
 from carmine.transport.bookkeeping import Place, PoolBook
 from carmine.transport.connection import Connection, Connector
 from carmine.transport.hooks import tell
@@ -60,7 +61,7 @@ class Pool(PoolBook[Connection]):
     __slots__ = ("_connector", "_lock")
 
     def __init__(self, options: Options) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler or a finalizer of the thread inside may come in as well
         self._connector = Connector(options)
         super().__init__(options)
 
@@ -125,7 +126,7 @@ class Pool(PoolBook[Connection]):
             while not waiter.was_served and not self._closed and time.monotonic() - began < patience:
                 left = began + patience - time.monotonic()
                 if not waiter.signal.acquire(timeout=min(_LOOK_AGAIN, max(0.0, left))):
-                    self.serve()
+                    self._look_again(waiter)
         except BaseException:
             self._withdraw(waiter)
             if waiter.connection is not None:
@@ -135,7 +136,8 @@ class Pool(PoolBook[Connection]):
             self.serve()
             raise
         waited = time.monotonic() - began
-        timed_out = self._withdraw(waiter)
+        self._withdraw(waiter)
+        timed_out = not waiter.was_served and not self._closed
         tell(self._hooks, "on_pool_wait", waited, timed_out)
         if timed_out:
             with self._lock:
@@ -152,14 +154,16 @@ class Pool(PoolBook[Connection]):
             raise self._is_over("a caller waited for a connection")
         return self._open_in(waiter.place)
 
-    def _withdraw(self, waiter: _Waiter) -> bool:
-        """Leave the queue; False when the pool has served the caller, or was closed."""
+    def _look_again(self, waiter: _Waiter) -> None:
         with self._lock:
-            try:
-                self.attention.remove(waiter)
-            except ValueError:
-                return False
-            return True
+            if not (waiter.was_served or self._closed or waiter in self.attention):
+                self.attention.appendleft(waiter)  # who was about to serve it was interrupted
+        self.serve()
+
+    def _withdraw(self, waiter: _Waiter) -> None:
+        """Leave the queue, unless the pool has served the caller, or was closed."""
+        with self._lock, contextlib.suppress(ValueError):
+            self.attention.remove(waiter)
 
     def _open_in(self, place: Place) -> Connection:
         """Open a connection for a place that was taken; on any error the place goes to the next in the queue."""
@@ -201,7 +205,7 @@ class Pool(PoolBook[Connection]):
                 return
             try:
                 connection = self._open_one(place)
-            except (NetworkError, ServerError):
+            except (NetworkError, ServerError, ProtocolError):
                 return
             self.take_back(connection)
 
@@ -234,15 +238,25 @@ class Pool(PoolBook[Connection]):
             return
         with self._lock:
             while self.attention and not self._closed:
-                waiter = self.attention[0]
-                if self.idle:
-                    waiter.connection = self.idle.pop()
-                else:
-                    waiter.place = self._take_place()
-                    if waiter.place is None:
-                        break
-                self.attention.popleft()
+                connection, place = self._next_free()
+                if connection is None and place is None:
+                    return
+                try:
+                    waiter: _Waiter = self.attention.popleft()
+                except IndexError:  # a signal handler has served it meanwhile
+                    if connection is not None:
+                        self.idle.append(connection)
+                    if place is not None:
+                        place.is_free = True
+                    return
+                waiter.connection, waiter.place = connection, place
                 waiter.signal.release()
+
+    def _next_free(self) -> tuple[Connection | None, Place | None]:
+        try:
+            return self.idle.pop(), None
+        except IndexError:
+            return None, self._take_place()
 
     def _close_idle(self) -> None:
         """Close the idle connections one by one: each is ours from its pop() on, and nobody else's."""
@@ -262,15 +276,14 @@ class Pool(PoolBook[Connection]):
 
     def close(self) -> None:
         """Close every connection; calls under way fail with ConnectionLost, later ones with PoolClosed."""
-        with self._lock:
-            if self._closed:
-                return
+        with self._lock:  # each step again the second time: the first may have been interrupted
             self._closed = True
             waiting = list(self.attention)
             self.attention.clear()
             self.attention.append(_Waiter())  # a mark: whoever gives back from now on comes by serve()
         for waiter in waiting:
-            waiter.signal.release()
+            if waiter.signal.locked():
+                waiter.signal.release()
         self._close_idle()
         for connection in self._alive():
             connection.interrupt()
@@ -278,6 +291,6 @@ class Pool(PoolBook[Connection]):
     def _abandon(self) -> None:
         """Start anew in a forked child; the parent's connections are not touched beyond their descriptors."""
         super()._abandon()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         if self._closed:
             self.attention.append(_Waiter())

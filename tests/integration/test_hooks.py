@@ -217,7 +217,10 @@ def test_without_hooks_nothing_stands_on_the_path(make: Any) -> None:
     plain, hooked = make(), make(hooks=Recorder())
     assert "_execute" not in vars(plain)
     assert type(plain)._execute is Engine._execute
-    assert hooked._execute.__func__ is Engine._execute_slowly
+    assert plain._idle is plain.pool.idle
+    hooked.ping()
+    assert hooked.pool.idle
+    assert not hooked._idle  # nothing to pop: its calls leave the fast path
     plain.ping()
     frames: list[str] = []
     sys.setprofile(lambda frame, kind, _: frames.append(frame.f_code.co_name) if kind == "call" else None)

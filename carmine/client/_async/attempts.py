@@ -33,9 +33,7 @@ class AsyncAttempts:
     _pool: AsyncPool
     _text: bool
     _hooks: Any
-
-    async def _refuse_closed(self, *_: object) -> Any:
-        raise PoolClosed(f"this client of {self._pool.options.address} is closed; make a new one")
+    _is_closed = False
 
     async def _execute_slowly(self, spec: Spec, words: Words, error: CarmineError | None = None) -> Any:
         """Send one command with everything that the fast path leaves out.
@@ -78,7 +76,7 @@ class AsyncAttempts:
         return result
 
     async def _attempt(self, words: Words, text: bool, seconds: float | None) -> Any:
-        connection = await self._pool.borrow()
+        connection = await self._borrow()
         try:
             reply = await connection.execute(words, text, seconds)
             if isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT:
@@ -154,7 +152,7 @@ class AsyncAttempts:
     async def _attempt_many(
         self, commands: list[Words], replies: list[Any], seconds: float | None, modes: bytes | None
     ) -> None:
-        connection = await self._pool.borrow()
+        connection = await self._borrow()
         try:
             await connection.execute_many(commands, self._text, replies, seconds, modes)
         except NetworkError as problem:
@@ -167,7 +165,9 @@ class AsyncAttempts:
         """Let the hooks hear that a connection was lost under a call."""
         tell(self._hooks, "on_error", str(self._pool.options.address), problem)
 
-    async def _borrow(self, note: str) -> AsyncConnection:
+    async def _borrow(self, note: str | None = None) -> AsyncConnection:
+        if self._is_closed:
+            raise PoolClosed(f"this client of {self._pool.options.address} is closed; make a new one")
         return await self._pool.borrow(note)
 
     async def _give_back(self, connection: AsyncConnection) -> None:

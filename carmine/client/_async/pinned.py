@@ -68,17 +68,23 @@ class AsyncPinnedConnection(AsyncCommands[T], Generic[T]):
                 self._client._tell_lost(problem)
                 raise
             if spec.flags & STATE:
-                self._note_multi(spec.name, isinstance(reply, CarmineError))
-            elif self._in_multi and reply in ("QUEUED", b"QUEUED"):
+                self._note_state(connection, spec.name, reply)
+            if self._in_multi and reply in ("QUEUED", b"QUEUED"):
                 return reply
             return finish(spec, reply, connection.address)
 
-    def _note_multi(self, name: str, failed: bool) -> None:
-        """Follow whether commands are being queued; EXEC and DISCARD end that even when they fail."""
+    def _note_state(self, connection: AsyncConnection, name: str, reply: Any) -> None:
+        """Follow the protocol, and whether commands are being queued; EXEC and DISCARD end that even when they fail."""
+        failed = isinstance(reply, CarmineError)
         if name == "MULTI":
             self._in_multi = self._in_multi or not failed
         elif name in ("EXEC", "DISCARD", "RESET"):
             self._in_multi = False
+            if name == "RESET" and not failed:
+                connection.protocol = 2
+        elif name == "HELLO" and isinstance(reply, (dict, list)):
+            told: Any = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=False))
+            connection.protocol = told.get("proto") or told.get(b"proto") or connection.protocol
 
     def _held(self) -> AsyncConnection:
         if self._connection is None:

@@ -34,9 +34,7 @@ class Attempts:
     _pool: Pool
     _text: bool
     _hooks: Any
-
-    def _refuse_closed(self, *_: object) -> Any:
-        raise PoolClosed(f"this client of {self._pool.options.address} is closed; make a new one")
+    _is_closed = False
 
     def _execute_slowly(self, spec: Spec, words: Words, error: CarmineError | None = None) -> Any:
         """Send one command with everything that the fast path leaves out.
@@ -79,7 +77,7 @@ class Attempts:
         return result
 
     def _attempt(self, words: Words, text: bool, seconds: float | None) -> Any:
-        connection = self._pool.borrow()
+        connection = self._borrow()
         try:
             reply = connection.execute(words, text, seconds)
             if isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT:
@@ -155,7 +153,7 @@ class Attempts:
     def _attempt_many(
         self, commands: list[Words], replies: list[Any], seconds: float | None, modes: bytes | None
     ) -> None:
-        connection = self._pool.borrow()
+        connection = self._borrow()
         try:
             connection.execute_many(commands, self._text, replies, seconds, modes)
         except NetworkError as problem:
@@ -168,7 +166,9 @@ class Attempts:
         """Let the hooks hear that a connection was lost under a call."""
         tell(self._hooks, "on_error", str(self._pool.options.address), problem)
 
-    def _borrow(self, note: str) -> Connection:
+    def _borrow(self, note: str | None = None) -> Connection:
+        if self._is_closed:
+            raise PoolClosed(f"this client of {self._pool.options.address} is closed; make a new one")
         return self._pool.borrow(note)
 
     def _give_back(self, connection: Connection) -> None:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
 from carmine.client._sync.pipeline import Queue
-from carmine.client.core import NEVER, finish, first_error, patience, refuse, settle_exec, values_or_error
+from carmine.client.core import (
+    NEVER,
+    finish,
+    first_error,
+    patience,
+    refuse,
+    settle_exec,
+    told_to_entries,
+    values_or_error,
+)
 from carmine.commands._sync import Commands
 from carmine.commands.command import modes_of, words_of
 from carmine.commands.flags import STATE
@@ -163,12 +172,13 @@ class Transaction(Queue[T], Generic[T]):
         try:
             connection.execute_many(commands, text, replies, None, None, True)
             settle_exec(queue, replies, connection.address, modes)
-        except CarmineError as problem:
+        except BaseException as problem:
             if isinstance(problem, NetworkError):
                 self._client._tell_lost(problem)
+            told = told_to_entries(problem, str(connection.address))
             for entry in queue:
                 if not entry.is_settled:
-                    entry.settle(problem)
+                    entry.settle(told)
             if len(replies) < len(commands):
                 raise
             self._is_watching = False  # EXEC was answered: it has forgotten the keys, whatever it said
