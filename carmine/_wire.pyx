@@ -7,7 +7,7 @@ The contract is WireIO in carmine/protocol/abc.py; carmine/transport/socket_io.p
 
 Invariants: a command is packed whole before its first byte is written; `owed` counts the replies that have not come,
 and a call that leaves one behind makes the connection unusable for good; the GIL is released around every system
-call; signals are honoured whenever one interrupts a call.
+call; signals are honoured whenever one interrupts a call, and soon where one comes just before it waits.
 """
 
 from collections import deque
@@ -32,6 +32,7 @@ from carmine.errors import (
     printable,
 )
 from carmine.protocol.limits import LARGE_ARGUMENT as _LARGE_ARGUMENT
+from carmine.protocol.limits import LOOK_UP as _LOOK_UP
 from carmine.protocol.values import NEED_DATA as _NEED_DATA
 
 cdef extern from *:
@@ -77,6 +78,7 @@ cdef Py_ssize_t LARGE_ARGUMENT = _LARGE_ARGUMENT
 cdef Py_ssize_t READ = 16384            # bytes asked for by a read; four times as much once a read was filled
 cdef double QUIET = 1e-3                # a connection not looked at for longer is looked at before it is used
 cdef double UNPOLLED = 0.1              # how far a read that the kernel times may overrun the deadline
+cdef double LOOK_UP = _LOOK_UP
 cdef double FOREVER = float("inf")
 
 
@@ -84,8 +86,8 @@ cdef class WireIO:
     """Calls over one blocking socket.
 
     Args:
-        sock: A socket.socket, blocking, with SO_RCVTIMEO set to `timeout`. Its descriptor belongs to this object now;
-            it changes hands in here, where no signal handler can raise in between.
+        sock: A socket.socket, blocking, with SO_RCVTIMEO set to `timeout` or less. Its descriptor belongs to this
+            object now; it changes hands in here, where no signal handler can raise in between.
         parser: The connection's own parser.
         address: Where the socket leads, for error messages.
         timeout: Seconds a call may take when it names no other; None for no limit.
@@ -514,8 +516,9 @@ cdef class WireIO:
     cdef int fill(self) except -1:
         """Read once, waiting until the deadline.
 
-        The kernel times the read (SO_RCVTIMEO is the connection's own timeout) while that overruns the deadline by
-        at most 0.1 s; after that, after a signal, and for any other timeout, poll() comes first.
+        The kernel times the read (SO_RCVTIMEO is the connection's own timeout, or LOOK_UP if that is less) while that
+        overruns the deadline by at most 0.1 s; after that, after a signal, and for any other timeout, poll() comes
+        first. Either looks for signals every LOOK_UP seconds.
         """
         cdef Py_ssize_t size
         cdef ssize_t n
@@ -529,6 +532,7 @@ cdef class WireIO:
                 flags = MSG_DONTWAIT
                 if not self.wait(POLLIN):
                     raise self.too_late()
+            PyErr_CheckSignals()  # one that came since the call left Python would not interrupt the system call
             with nogil:
                 n = recv(self.fd, into, size, flags)
                 problem = errno
@@ -560,27 +564,23 @@ cdef class WireIO:
         cdef int n, problem, ms
         asked.events = events
         while True:
+            PyErr_CheckSignals()  # as in fill()
             asked.fd = self.fd
             if asked.fd < 0:  # abandoned in a forked child, by a signal handler that has forked
                 raise self.lost("", 0)
             left = self.deadline - carmine_clock()
             if not left > 0 and (self.got or self.written):
                 return False
-            if left > 86400.0:
-                ms = 86400000
-            else:
-                ms = <int>ceil(left * 1000.0) if left > 0 else 0
+            ms = <int>ceil(min(left, LOOK_UP) * 1000.0) if left > 0 else 0
             with nogil:
                 n = poll(&asked, 1, ms)
                 problem = errno
             if n > 0:
                 return True
             if n == 0:
-                if ms < 86400000:
+                if left <= LOOK_UP:
                     return False
-            elif problem == EINTR:
-                PyErr_CheckSignals()
-            else:
+            elif problem != EINTR:
                 raise self.lost("the connection was lost", problem)
 
     def too_late(self):

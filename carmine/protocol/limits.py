@@ -17,6 +17,7 @@ __all__ = [
     "NULLABLE",
     "NUMBER_KEYS",
     "RESP2_TYPES",
+    "LOOK_UP",
     "Limits",
     "bounded",
 ]
@@ -54,6 +55,10 @@ LARGE_BULK: Final = 1 << 16
 
 LARGE_ARGUMENT: Final = 1 << 16
 """An argument of at least this many bytes goes out by reference instead of through the encode buffer."""
+
+LOOK_UP: Final = 0.5
+"""Seconds after which a wait on a socket is begun anew: a signal that came when the call had left Python and did not
+wait yet interrupts no system call, and would be heard of at the end of the wait only."""
 
 RESP2_TYPES: Final = b"+-:$*"
 """Type bytes of RESP2; every other one is refused while the connection speaks RESP2."""

@@ -20,6 +20,7 @@ from carmine.errors import (
     NetworkError,
 )
 from carmine.protocol import Parser, __impl__
+from carmine.protocol.limits import LOOK_UP
 from carmine.transport.connector import ConnectorBase, literal, tune
 from carmine.transport.socket_io import SocketIO
 
@@ -209,12 +210,9 @@ class Connector(ConnectorBase):
         where = str(options.address)
         # gevent and eventlet put classes of their own in the place of socket.socket; TLS is a subclass of it
         if _fast is not None and type(sock).__module__ == "socket":
-            seconds = options.read_timeout or 0.0
-            whole = int(seconds)
+            seconds = min(options.read_timeout or LOOK_UP, LOOK_UP)
             sock.settimeout(None)
-            sock.setsockopt(
-                socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", whole, int((seconds - whole) * 1e6))
-            )
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(seconds * 1e6)))
             return _fast(sock, parser, where, options.read_timeout)
         return SocketIO(sock, parser, where, options.read_timeout)
 

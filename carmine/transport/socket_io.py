@@ -27,6 +27,7 @@ from carmine.errors import (
     printable,
 )
 from carmine.protocol import NEED_DATA, Attributed, Parser, Push, encode_many
+from carmine.protocol.limits import LOOK_UP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,8 +38,6 @@ __all__ = ["SocketIO"]
 
 _QUIET: Final = 1e-3
 _READ: Final = 1 << 16
-_DAY: Final = 86400.0
-"""Seconds that the system is asked to wait at most; more would not fit into its milliseconds."""
 
 
 def _with_last_words(what: str, said: Any) -> str:
@@ -421,13 +420,13 @@ class SocketIO:
             left = self._deadline - time.monotonic()
             if not left > 0 and (self._got or self._written):  # ready too late does not count: see the twin
                 return False
-            seconds = min(left, _DAY) if left > 0 else 0.0
+            seconds = min(left, LOOK_UP) if left > 0 else 0.0
             try:
                 if self._is_ready(read, write, seconds):
                     return True
             except (OSError, ValueError) as problem:  # abandoned in a forked child, by a signal handler that has forked
                 raise self._lost("the connection was lost", problem) from problem
-            if seconds < _DAY:
+            if left <= LOOK_UP:
                 return False
 
     def _is_ready(self, read: bool, write: bool, seconds: float) -> bool:
