@@ -87,7 +87,8 @@ class Env:
         if self.changed("build", now):
             # compat: a plain path in a .pth file; the default is a hook that imports pathlib and re into every process,
             # and hides them from whoever measures what `import carmine` costs
-            self.must("install", "--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", ".[cli,test]")
+            editable = ("--config-settings", "editable_mode=compat", "-e", ".[cli,test]")
+            self.must("install", "--no-build-isolation", *editable)
             self.done("build", now)
             self.tell()
 

@@ -1,4 +1,7 @@
-"""The twins, given the same bytes in the same pieces, differ in nothing that can be seen (docs/protocol.md 1.4, SECURITY S-71)."""
+"""The twins, given the same bytes in the same pieces, differ in nothing that can be seen.
+
+It proves docs/protocol.md 1.4 and SECURITY S-71.
+"""
 
 from __future__ import annotations
 

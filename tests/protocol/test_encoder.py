@@ -1,4 +1,7 @@
-"""The encoder (docs/protocol.md 13, SECURITY S-12): one form, whole or not at all, nothing converted that was not meant to be."""
+"""The encoder: one form, whole or not at all, nothing converted that was not meant to be.
+
+It proves docs/protocol.md 13 and SECURITY S-12.
+"""
 
 from __future__ import annotations
 

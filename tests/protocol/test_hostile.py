@@ -1,4 +1,7 @@
-"""What a hostile peer may send (SECURITY S-01, S-02, S-03, S-04, S-05, FAULTS C06, C12, G04, G06): bounded time, bounded memory."""
+"""What a hostile peer may send: bounded time, bounded memory.
+
+It proves SECURITY S-01, S-02, S-03, S-04, S-05 and FAULTS C06, C12, G04, G06.
+"""
 
 from __future__ import annotations
 

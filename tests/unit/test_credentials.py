@@ -1,4 +1,7 @@
-"""Secrets that stay secret, pairs of user name and password, providers, and the warning about cleartext (SECURITY S-20, S-23)."""
+"""Secrets that stay secret, pairs of user name and password, providers, and the warning about cleartext.
+
+It proves SECURITY S-20 and S-23.
+"""
 
 from __future__ import annotations
 
