@@ -578,7 +578,7 @@ cdef class WireIO:
             if n > 0:
                 return True
             if n == 0:
-                if left <= LOOK_UP:
+                if not left > LOOK_UP:  # so that a deadline of nan has passed
                     return False
             elif problem != EINTR:
                 raise self.lost("the connection was lost", problem)

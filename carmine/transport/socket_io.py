@@ -426,7 +426,7 @@ class SocketIO:
                     return True
             except (OSError, ValueError) as problem:  # abandoned in a forked child, by a signal handler that has forked
                 raise self._lost("the connection was lost", problem) from problem
-            if left <= LOOK_UP:
+            if not left > LOOK_UP:  # so that a deadline of nan has passed
                 return False
 
     def _is_ready(self, read: bool, write: bool, seconds: float) -> bool:

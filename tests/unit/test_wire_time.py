@@ -48,6 +48,16 @@ def test_no_time_at_all(pair: Pair, timeout: float) -> None:
     assert not io.is_usable
 
 
+@pytest.mark.parametrize("timeout", [0, -1, -math.inf, math.nan])
+def test_no_time_to_wait_for_a_push(pair: Pair, timeout: float) -> None:
+    io = pair.open()
+    with within(0.5):
+        assert io.next_push(timeout) is None
+    pair.peer.sendall(b">1\r\n:1\r\n")
+    assert io.next_push(timeout) == [1]
+    assert io.is_usable
+
+
 @pytest.mark.parametrize("timeout", [math.inf, 1e7, 1e12, 1e300])
 def test_all_the_time_there_is(pair: Pair, timeout: float) -> None:
     io = pair.open(0.05)
