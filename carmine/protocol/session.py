@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from carmine.errors import AuthError, HandshakeFailed, MaxClientsError, Outcome, ProtocolError, ServerError
+from carmine.errors import (
+    AuthError,
+    ConnectionLost,
+    HandshakeFailed,
+    MaxClientsError,
+    Outcome,
+    ProtocolError,
+    ServerError,
+)
 from carmine.types import Arg
 
 __all__ = ["Handshake", "explain_garbage"]
@@ -102,16 +110,24 @@ class Handshake:
     def receive(self, replies: list[Any]) -> _Flight | None:
         """Take the replies of a flight; return the next flight, or None when the connection is ready.
 
+        There are fewer of them than commands where the server has said something and closed the connection.
+
         Raises:
             AuthError: The server wants other credentials.
             MaxClientsError: It has as many clients as it allows.
             HandshakeFailed: Anything else that leaves the connection unusable; the server's error is the cause.
+            ConnectionLost: The server closed it, for a reason of its own if there is a cause.
         """
+        is_cut = len(replies) < len(self._roles)
         for role, reply in zip(self._roles, replies, strict=False):
+            if isinstance(reply, ServerError):
+                self._forget_password(reply)
             if isinstance(reply, MaxClientsError):
                 raise self._located(reply)
             if role == "hello":
                 if isinstance(reply, ServerError) and _has_no_hello(reply) and self._wanted is None:
+                    if is_cut:
+                        break
                     self.protocol = 2
                     return self._flight(())
                 self._check_hello(reply)
@@ -119,7 +135,17 @@ class Handshake:
                 raise self._refused("AUTH", reply)
             elif role == "select" and reply not in ("OK", b"OK"):
                 raise self._refused(f"SELECT {self._db}", reply)
+        if is_cut:
+            raise self._cut_off(replies)
         return None
+
+    def _cut_off(self, replies: list[Any]) -> ConnectionLost:
+        said = [self._located(reply) for reply in replies if isinstance(reply, ServerError)]
+        words = f"; it had said: {said[-1]}" if said else ""
+        error = ConnectionLost(f"the server closed the connection during the handshake{words}", address=self.address)
+        if said and not said[-1].message.lower().startswith("err unknown"):  # which is no reason to hang up
+            error.__cause__ = said[-1]
+        return error
 
     def _check_hello(self, reply: Any) -> None:
         if isinstance(reply, ServerError) and _has_no_hello(reply):
@@ -130,6 +156,13 @@ class Handshake:
         if not isinstance(reply, dict) or reply.get("proto") != 3:
             raise self._refused("HELLO", reply)
         self.info = reply
+
+    def _forget_password(self, error: ServerError) -> None:
+        """Take the password out of an error that repeats what was sent, as "unknown command" does (and cuts it short)."""
+        if self._auth:
+            told = error.message.partition(", with args beginning with:")[0]
+            error.message = told.replace(bytes(self._auth[-1]).decode() or "\0", "***")  # type: ignore[arg-type]  # bytes
+            error.args = (error.message,)
 
     def _located(self, error: ServerError) -> ServerError:
         error.address = self.address
