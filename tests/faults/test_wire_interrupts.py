@@ -29,6 +29,7 @@ pytest_plugins = ["tests.faults.invariants"]
 pytestmark = pytest.mark.faults
 
 LONGEST: Final = 5e-3
+AGAIN: Final = 0.25
 
 
 class SoftLimit(BaseException):
@@ -55,7 +56,7 @@ class Alarm:
         """Be the signal handler."""
         if self.is_set:
             self.places.append(frame.f_code.co_filename if frame is not None else "")
-            signal.setitimer(signal.ITIMER_REAL, 0.25)
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)
             raise self.kind
 
     def set(self, seconds: float) -> None:
@@ -241,3 +242,25 @@ def test_c22_the_exception_passes_through_unchanged(lab: Lab, kind: type[BaseExc
     assert isinstance(reply.error, CarmineError)
     lab.proxy.release()
     lab.canaries(driver)
+
+
+@pytest.mark.parametrize("pool_size", [1], ids=["pool1"], indirect=True)
+@pytest.mark.parametrize("wait", ["a blocking pop", "a reply"])
+def test_c22_a_signal_just_before_the_wait_is_not_lost(lab: Lab, wait: str, alarm: Alarm) -> None:
+    """One that comes when the call is in C already and does not wait yet is noticed within a second, not at the end."""
+    chance = random.Random(26)
+    driver = lab.client(read_timeout=6)
+    words = ("BLPOP", "nothing", 6) if wait == "a blocking pop" else ("ECHO", "x")
+    for _ in range(scaled(4000)):
+        if wait == "a reply":
+            lab.proxy.hold("s2c")
+        with lab.within(1.0):
+            try:
+                alarm.set(chance.uniform(1e-5, 2e-4))
+                while True:
+                    assert driver.call(*words) == "x", "the strike was lost"
+            except SoftLimit:
+                alarm.disarm()
+        lab.proxy.release()
+        lab.canaries(driver, 1)
+        lab.counts["interrupts"] += 1

@@ -5,11 +5,8 @@ What must not hurt the process of the tests runs in a Python of its own, which p
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -19,6 +16,7 @@ import pytest
 
 from carmine.errors import UsageError
 from tests.faults.drivers import PASSWORD, SHAPES, USER, canaries, child_canaries
+from tests.faults.scripts import run_script
 from tests.lab.matrix import scaled
 from tests.lab.scripted import Scripted
 
@@ -253,32 +251,6 @@ def test_c21_multiprocessing(lab: Lab, method: str) -> None:
 
 
 # Scripts in a Python of their own. -----------------------------------------------------------------------------------
-
-HEAD: Final = """
-import json, os, sys, threading, gc, resource
-import carmine
-url, options = sys.argv[1], json.loads(sys.argv[2])
-def client(**more):
-    return carmine.Client(url, **{**options, **more})
-def canary(c, n=20):
-    for i in range(n):
-        assert c.execute("ECHO", f"tok-{i}") == f"tok-{i}"
-"""
-
-
-def run_script(lab: Lab, body: str, *, python: tuple[str, ...] = (), **options: Any) -> tuple[Any, str, int]:
-    """Run a script after HEAD; return what its last line of output says in JSON, its stderr and its status."""
-    given = {"protocol": lab.protocol, "pool_size": lab.pool_size, "username": USER, "password": PASSWORD, **options}
-    done = subprocess.run(
-        [sys.executable, *python, "-c", HEAD + body, lab.proxy.url(lab.server.url), json.dumps(given)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert PASSWORD not in done.stdout + done.stderr
-    lines = done.stdout.strip().splitlines()
-    return json.loads(lines[-1]) if lines else None, done.stderr, done.returncode
 
 
 def test_c23_no_descriptors_left(lab: Lab) -> None:
