@@ -10,7 +10,16 @@ import math
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from carmine.commands.command import settle_each
-from carmine.commands.flags import BLOCKING, FORBIDDEN, READONLY, STATE, SUBSCRIBE, block_seconds
+from carmine.commands.flags import (
+    BLOCKING,
+    FORBIDDEN,
+    READONLY,
+    SECRET,
+    STATE,
+    SUBSCRIBE,
+    UNKNOWN,
+    block_seconds,
+)
 from carmine.commands.specs import is_absolute, refusal
 from carmine.errors import (
     CarmineError,
@@ -113,7 +122,16 @@ def located(error: CarmineError, spec: Spec, address: Address) -> CarmineError:
     if isinstance(error, ServerError):
         error.command = error.command or spec.name
         error.address = str(address)
+        if spec.flags & SECRET and not spec.flags & UNKNOWN and spec.name != "CONFIG SET":  # which repeats names alone
+            error.message = _without_quoted(error.message, spec.name)
+            error.args = (error.message,)
     return error
+
+
+def _without_quoted(message: str, name: str) -> str:
+    """Return a server's text without the words it quotes, which may be passwords; the command's name may stay."""
+    parts = message.partition(", with args beginning with:")[0].replace("`", "'").split("'")
+    return "'".join(part if index % 2 == 0 or part.upper() == name else "***" for index, part in enumerate(parts))
 
 
 def shaped(spec: Spec, reply: Any) -> Any:

@@ -158,11 +158,13 @@ class Handshake:
         self.info = reply
 
     def _forget_password(self, error: ServerError) -> None:
-        """Take the password out of an error that repeats what was sent, as "unknown command" does (and cuts it short)."""
+        """Take the password out of an error that repeats what was sent, as "unknown command" does, whole or cut."""
         if self._auth:
             told = error.message.partition(", with args beginning with:")[0]
-            error.message = told.replace(bytes(self._auth[-1]).decode() or "\0", "***")  # type: ignore[arg-type]  # bytes
-            error.args = (error.message,)
+            password = self._auth[-1]
+            if isinstance(password, bytes) and password:
+                told = told.replace(bytes(password).decode(), "***")
+            error.message, error.args = told, (told,)
 
     def _located(self, error: ServerError) -> ServerError:
         error.address = self.address

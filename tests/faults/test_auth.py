@@ -265,7 +265,7 @@ def test_t04_a_denied_command_aborts_its_transaction(reader: carmine.Client[str]
 def test_t04_a_denied_command_inside_a_script(reader: carmine.Client[str], server: RedisServer) -> None:
     with pytest.raises(ServerError) as caught:
         reader.execute("EVAL", "return redis.call('set', KEYS[1], 'x')", 1, "k1")
-    assert "permission" in str(caught.value).lower()
+    assert "permission" in str(caught.value).lower() or "can't run this command" in str(caught.value)
     assert server.call("GET", "k1") == b"v1"
     assert reader.pool.stats().opened == 1
 

@@ -183,6 +183,8 @@ class AsyncClient(AsyncEngine, AsyncCommands[T], Generic[T]):
 
     def __repr__(self) -> str:
         """Show where it leads and how its pool stands."""
+        if not hasattr(self, "_pool"):  # the constructor raised, and a reporter prints the locals of its frame
+            return f"<{type(self).__name__}, not made>"
         kind = "str" if self._text else "bytes"
         return f"<{type(self).__name__} of {self._pool.options.address}, {kind}, {self._pool!r}>"
 
@@ -205,6 +207,9 @@ def connect_async(
         decode: Whether replies are str (True) or bytes.
         **options: See `carmine.Options`.
     """
-    if decode is None:
-        return AsyncClient(url, **options)
-    return AsyncClient(url, decode=decode, **options)
+    given: dict[str, Any] = {**options} if decode is None else {**options, "decode": decode}
+    try:
+        return AsyncClient(url, **given)
+    except UsageError:
+        url, options, given = "", {}, {}  # reporters print the locals of this frame
+        raise

@@ -182,6 +182,8 @@ class Client(Engine, Commands[T], Generic[T]):
 
     def __repr__(self) -> str:
         """Show where it leads and how its pool stands."""
+        if not hasattr(self, "_pool"):  # the constructor raised, and a reporter prints the locals of its frame
+            return f"<{type(self).__name__}, not made>"
         kind = "str" if self._text else "bytes"
         return f"<{type(self).__name__} of {self._pool.options.address}, {kind}, {self._pool!r}>"
 
@@ -200,6 +202,9 @@ def connect(url: str = DEFAULT_URL, *, decode: bool | None = None, **options: Un
         decode: Whether replies are str (True) or bytes.
         **options: See `carmine.Options`.
     """
-    if decode is None:
-        return Client(url, **options)
-    return Client(url, decode=decode, **options)
+    given: dict[str, Any] = {**options} if decode is None else {**options, "decode": decode}
+    try:
+        return Client(url, **given)
+    except UsageError:
+        url, options, given = "", {}, {}  # reporters print the locals of this frame
+        raise
