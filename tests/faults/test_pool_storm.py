@@ -103,6 +103,9 @@ def test_p01_a_storm_of_threads(lab: Lab) -> None:
             samples += 1
         over.set()
     lab.proxy.plan = None
+    lab.proxy.kill()  # what is still open has its cut before it
+    lab.proxy.wait_open(0)
+    lab.wait_idle()
     count = int(lab.server.text("GET", "counter"))
     assert sum(acknowledged) <= count <= sum(acknowledged) + sum(uncertain)
     lab.counts.update(

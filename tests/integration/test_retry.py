@@ -94,7 +94,7 @@ READS: list[tuple[str, Callable[[carmine.Client[str]], object]]] = [
     ("LRANGE", lambda client: client.lrange("l", 0, -1)),
     ("TTL", lambda client: client.ttl("k")),
     ("DBSIZE", lambda client: client.dbsize()),
-    ("EVAL_RO", lambda client: client.execute("EVAL_RO", "return 1", 0)),
+    ("GETRANGE", lambda client: client.execute("GETRANGE", "k", 0, 1)),
 ]
 WRITES: list[tuple[str, Callable[[carmine.Client[str]], object]]] = [
     ("INCR", lambda client: client.incr("n")),
