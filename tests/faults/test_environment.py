@@ -246,16 +246,13 @@ def attempt(function):
         count["other"].append(repr(error))
     canary(c, 4)
 half = "x" * (50 << 20)
-for _ in range(3):
-    attempt(lambda: c.get("big"))
-    attempt(lambda: [each.value for each in run_many()])
-    attempt(lambda: c.set("k", (half, half)[0] + half[:1000]))
-def run_many():
+def many():
     with c.pipeline() as p:
         p.get("fits"); p.get("big"); p.get("fits")
-    return [1]
 for _ in range(3):
-    attempt(run_many)
+    attempt(lambda: c.get("big"))
+    attempt(many)
+    attempt(lambda: c.set("k", half + half[:1000]))
 count["in_use"] = c.pool.stats().in_use
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 canary(c)
@@ -268,7 +265,7 @@ print(json.dumps(count))
     assert "Exception ignored" not in stderr
     assert told["in_use"] == 0
     assert told["MemoryError"] >= 6, told
-    assert not [other for other in told["other"] if not other.startswith("NameError")], told
+    assert not told["other"], told
     lab.counts["memory errors"] += told["MemoryError"]
     lab.server.call("FLUSHALL")
 
@@ -278,7 +275,7 @@ print(json.dumps(count))
 GEVENT: Final = "import gevent.monkey\ngevent.monkey.patch_all()\n"
 GEVENT_BODY: Final = """
 import gevent
-spawn, pause, Timeout = gevent.spawn, gevent.sleep, gevent.Timeout
+spawn, pause, Timeout, limit = gevent.spawn, gevent.sleep, gevent.Timeout, gevent.Timeout.start_new
 def wait(greenlets):
     gevent.joinall(greenlets, raise_error=True)
     return [g.value for g in greenlets]
@@ -286,7 +283,7 @@ def wait(greenlets):
 EVENTLET: Final = "import eventlet\neventlet.monkey_patch()\n"
 EVENTLET_BODY: Final = """
 import eventlet
-spawn, pause, Timeout = eventlet.spawn, eventlet.sleep, eventlet.Timeout
+spawn, pause, Timeout, limit = eventlet.spawn, eventlet.sleep, eventlet.Timeout, eventlet.Timeout
 def wait(greenlets):
     return [g.wait() for g in greenlets]
 """
@@ -317,15 +314,10 @@ assert tuple(wait([popper])[0]) == ("queue", "value")
 struck = 0                                             # C22, as these libraries interrupt
 chance = random.Random(5)
 for n in range(int(sys.argv[3])):
-    timer = Timeout(chance.uniform(0, 0.004))
+    timer = limit(chance.uniform(0, 0.004))
     try:
-        try:
-            if hasattr(timer, "start") and not getattr(timer, "pending", False):
-                timer.start()
-            while True:
-                canaries(c, 1, f"struck-{n}")
-        finally:
-            timer.cancel() if not hasattr(timer, "close") else timer.close()
+        while True:
+            canaries(c, 1, f"struck-{n}")
     except Timeout as told:
         assert told is timer
         struck += 1

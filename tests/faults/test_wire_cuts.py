@@ -9,6 +9,7 @@ import pytest
 
 from carmine.errors import ConnectionLost, DecodeError, NetworkError, Outcome, ProtocolError, ReadTimeout, WriteTimeout
 from tests.faults.drivers import ONCE
+from tests.lab.matrix import scaled
 from tests.lab.scripted import Scripted
 from tests.lab.servers import wait_until
 
@@ -28,7 +29,9 @@ def test_c01_a_reply_that_ends_in_the_middle(lab: Lab, mode: Any) -> None:
     lab.server.call("SET", "k", LARGE)
     driver = lab.client(retry=ONCE)
     lab.proxy.cut_mode = mode
-    for n in [*range(41), 50_000, HEADER + len(LARGE), HEADER + len(LARGE) + 1]:
+    # a reset waits for the system's acknowledgement of the bytes before it, 40 ms: short runs take every fourth offset
+    step = 1 if mode == "fin" or scaled(4) > 1 else 4
+    for n in [*range(0, 41, step), 50_000, HEADER + len(LARGE), HEADER + len(LARGE) + 1]:
         before = driver.stats().open
         lab.proxy.mark()
         lab.proxy.cut_after["s2c"] = n

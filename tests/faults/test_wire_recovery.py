@@ -129,9 +129,9 @@ def test_c25_a_reconnect_restores_the_session(lab: Lab) -> None:
     if not lab.server.leg.at_least_7:
         pytest.skip("CLIENT INFO shows user and resp since Redis 7")
     driver = lab.client(db=3, client_name="worker-7")
-    modes: tuple[Any, ...] = ("fin", "rst")
+    modes: tuple[Any, ...] = ("fin", "fin", "fin", "rst")
     for number in range(scaled(1000)):
-        lab.kill(modes[number % 2])
+        lab.kill(modes[number % 4])
         session = _session(driver)
         assert (session["db"], session["name"], session["user"]) == ("3", "worker-7", "canaryuser")
         assert session["resp"] == str(lab.protocol)
