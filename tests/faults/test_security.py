@@ -534,7 +534,7 @@ BAD_OPTIONS: Final[list[tuple[str, dict[str, Any]]]] = [
     ("redis://h", {"password": CANARY.encode()}),
     ("redis://h", {"password": [CANARY]}),
     ("redis://h", {"password": CANARY + "\ud800"}),
-    ("redis://h", {"pasword": CANARY}),
+    ("redis://h", {"passwort": CANARY}),
     ("redis://h", {"password": CANARY, "pool_size": "many"}),
     ("redis://h", {"password": CANARY, "credentials": carmine.Credentials(None, CANARY)}),
     ("redis://h", {"credentials": (None, CANARY)}),
