@@ -110,7 +110,7 @@ cdef class WireIO:
     cdef public object place
     cdef public bint is_stream
     cdef public double look_after, max_idle
-    cdef bint alive, busy, must_poll, interrupted, fresh
+    cdef bint alive, busy, late, must_poll, interrupted, fresh
     cdef double timeout, began, deadline, last_used, looked
     cdef list early                 # what came before a single command was written whole
     cdef Py_ssize_t want, written, got, max_pushes
@@ -350,6 +350,7 @@ cdef class WireIO:
         if self.owed:
             raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
         self.began = carmine_clock()
+        self.late = False
         self.must_poll = timeout is not None
         self.deadline = self.began + (<double>timeout if self.must_poll else self.timeout)
         self.busy = True
@@ -556,8 +557,8 @@ cdef class WireIO:
     cdef bint wait(self, short events) except -1:
         """Wait until the socket is ready; False when the deadline has passed.
 
-        Once something has moved, a socket that is ready too late does not count: else a peer that sends without an end,
-        or takes a byte at a time, would keep the call for ever.
+        What has come by then is still taken, for this thread may have been late itself; but not for longer than
+        UNPOLLED, or a peer that sends without an end, or takes a byte at a time, would keep the call for ever.
         """
         cdef pollfd asked
         cdef double left
@@ -569,8 +570,10 @@ cdef class WireIO:
             if asked.fd < 0:  # abandoned in a forked child, by a signal handler that has forked
                 raise self.lost("", 0)
             left = self.deadline - carmine_clock()
-            if not left > 0 and (self.got or self.written):
-                return False
+            if not left > 0:
+                if self.late and not left > -UNPOLLED:
+                    return False
+                self.late = True
             ms = <int>ceil(min(left, LOOK_UP) * 1000.0) if left > 0 else 0
             with nogil:
                 n = poll(&asked, 1, ms)

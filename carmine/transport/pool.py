@@ -120,8 +120,31 @@ class Pool(PoolBook[Connection]):
         return self._wait(waiter)
 
     def _wait(self, waiter: _Waiter) -> Connection:
-        patience = math.inf if self.options.pool_timeout is None else self.options.pool_timeout
         began = time.monotonic()
+        while True:
+            self._until_served(waiter, began)
+            connection, waiter.connection = waiter.connection, None
+            if connection is not None:
+                if self._is_fit(connection, probe="borrow" in self.options.check):
+                    return connection
+                with self._lock:  # the place that becomes free is this caller's, unless somebody was quicker
+                    connection.close()
+                    waiter.place = self._take_place()
+                    if waiter.place is None and not self._closed:
+                        waiter = _Waiter()
+                        self.attention.appendleft(waiter)
+                        continue
+            if waiter.place is None:
+                raise self._is_over("a caller waited for a connection")
+            return self._open_in(waiter.place)
+
+    def _until_served(self, waiter: _Waiter, began: float) -> None:
+        """Wait until the pool has something for a caller, or is closed.
+
+        Raises:
+            PoolTimeout: `pool_timeout` seconds since `began` are over.
+        """
+        patience = math.inf if self.options.pool_timeout is None else self.options.pool_timeout
         try:
             while not waiter.was_served and not self._closed and time.monotonic() - began < patience:
                 left = began + patience - time.monotonic()
@@ -143,16 +166,6 @@ class Pool(PoolBook[Connection]):
             with self._lock:
                 error = self._exhausted(waited)
             raise error
-        connection, waiter.connection = waiter.connection, None
-        if connection is not None:
-            if self._is_fit(connection, probe="borrow" in self.options.check):
-                return connection
-            with self._lock:  # the place that becomes free is this caller's
-                connection.close()
-                waiter.place = self._take_place()
-        if waiter.place is None:
-            raise self._is_over("a caller waited for a connection")
-        return self._open_in(waiter.place)
 
     def _look_again(self, waiter: _Waiter) -> None:
         with self._lock:

@@ -38,6 +38,8 @@ __all__ = ["SocketIO"]
 
 _QUIET: Final = 1e-3
 _READ: Final = 1 << 16
+_OVERRUN: Final = 0.1
+"""Seconds after the deadline in which bytes that have come are still taken."""
 
 
 def _with_last_words(what: str, said: Any) -> str:
@@ -61,6 +63,7 @@ class SocketIO:
         "_got",
         "_in_use",
         "_interrupted",
+        "_is_late",
         "_is_torn",
         "_last_used",
         "_looked",
@@ -267,6 +270,7 @@ class SocketIO:
             raise UsageError(f"the connection to {self.address} is in use by another call")
         try:
             self._written = self._got = 0
+            self._is_late = False
             if not self._alive:
                 if self._interrupted:  # between two calls, or between our caller's borrowing and this one
                     raise ConnectionLost("the connection was closed by another thread", address=self.address)
@@ -418,8 +422,10 @@ class SocketIO:
         """Wait until the socket is ready; False when the deadline has passed."""
         while True:
             left = self._deadline - time.monotonic()
-            if not left > 0 and (self._got or self._written):  # ready too late does not count: see the twin
-                return False
+            if not left > 0:  # what has come by then is still taken, for a while: see the twin
+                if self._is_late and not left > -_OVERRUN:
+                    return False
+                self._is_late = True
             seconds = min(left, LOOK_UP) if left > 0 else 0.0
             try:
                 if self._is_ready(read, write, seconds):

@@ -188,6 +188,36 @@ def test_a_hook_may_use_the_client_when_a_waiter_closes_what_it_was_handed(
     pool.close()
 
 
+def test_who_was_handed_a_dead_connection_waits_on_when_its_place_is_taken(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wire frees its place when it dies, before whoever looked at it comes to take that place."""
+    pool = Pool(Options.build(scripted.url, pool_size=1))
+    held = pool.borrow()
+    quicker: list[Connection] = []
+    real = Pool._is_fit
+    waiter: Caller | None = None
+
+    def is_fit(self: Pool, connection: Connection, *, probe: bool) -> bool:
+        if threading.current_thread() is waiter and not quicker:
+            connection.close()
+            quicker.append(self.borrow())
+            return False
+        return real(self, connection, probe=probe)
+
+    monkeypatch.setattr(Pool, "_is_fit", is_fit)
+    waiter = Caller(pool.borrow)
+    until(lambda: pool.stats().waiting == 1)
+    pool.give_back(held)
+    until(lambda: pool.stats().waiting == 1 and quicker)
+    assert pool.stats().open == 1
+    pool.give_back(quicker[0])
+    connection = waiter.result()
+    assert connection is quicker[0]
+    pool.give_back(connection)
+    pool.close()
+
+
 # Interrupted. --------------------------------------------------------------------------------------------------------
 
 

@@ -48,6 +48,14 @@ def test_no_time_at_all(pair: Pair, timeout: float) -> None:
     assert not io.is_usable
 
 
+@pytest.mark.parametrize("timeout", [0, -1, 1e-9, math.nan])
+def test_a_reply_that_has_come_is_taken_though_the_deadline_has_passed(pair: Pair, timeout: float) -> None:
+    """The thread itself may have been late, where threads are many and processors few."""
+    io = pair.open()
+    pair.peer.sendall(b"+PONG\r\n")
+    assert io.execute((b"PING",), True, timeout) == "PONG"
+
+
 @pytest.mark.parametrize("timeout", [0, -1, -math.inf, math.nan])
 def test_no_time_to_wait_for_a_push(pair: Pair, timeout: float) -> None:
     io = pair.open()
