@@ -1,0 +1,184 @@
+"""Hostile arguments end to end: the server sees exactly the words given, or nothing (SECURITY.md S-10 to S-13)."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+import carmine
+from carmine.errors import UsageError
+from carmine.retry import Retry
+from tests.lab.matrix import scaled
+from tests.lab.scripted import Scripted
+from tests.lab.wire import parse_commands
+
+if TYPE_CHECKING:
+    from tests.lab.proxy import FaultProxy
+
+pytestmark = pytest.mark.faults
+
+ONCE: Final = Retry(1)
+
+# S-10 to S-13: what is sent. -----------------------------------------------------------------------------------------
+
+NASTY: Final = [
+    b"", b"\r\n", b"\n", b"\0", b"*1\r\n$8\r\nFLUSHALL\r\n", b"$-1\r\n", b" ", b"a b", b"'", b'"', b"\x80\xff",
+    b"GET\r\nQUIT\r\n",
+    "é" * 10, "日本", "\U0001f600", "\r\nFLUSHALL\r\n", "%s", "{}", "\\r\\n", "\u2028",
+]  # fmt: skip
+
+
+def _bytes(word: Any) -> bytes:
+    return word.encode() if isinstance(word, str) else bytes(word)
+
+
+def test_s10_the_server_sees_exactly_what_was_given() -> None:
+    """In every position, in commands, pipelines, transactions and the raw door: arrays of bulks and nothing else."""
+    chance = random.Random(10)
+    seen: list[list[bytes]] = []
+
+    def note(words: list[bytes]) -> bytes:
+        seen.append(words)
+        return b"+OK\r\n" if words[0] != b"EXEC" else b"*1\r\n+OK\r\n"
+
+    with Scripted.replies({}, default=note) as server, carmine.Client(server.url, retry=ONCE) as client:
+        expected: list[list[bytes]] = []
+        for _ in range(scaled(4000)):
+            words = [
+                chance.choice(NASTY) if chance.random() < 0.5 else chance.randbytes(chance.randrange(40))
+                for _ in range(chance.randrange(1, 6))
+            ]
+            forms: list[list[Any]] = [
+                words,
+                [bytearray(_bytes(word)) for word in words],
+                [memoryview(_bytes(word)) for word in words],
+            ]
+            form: list[Any] = chance.choice(forms)
+            argv = [_bytes(word) for word in words]
+            which = chance.randrange(4)
+            if which == 0:
+                client.execute("ECHO", *form)
+                expected.append([b"ECHO", *argv])
+            elif which == 1:
+                client.execute("NOSUCHCOMMAND", *form)
+                expected.append([b"NOSUCHCOMMAND", *argv])
+            elif which == 2:
+                with client.pipeline() as pipe:
+                    pipe.execute("DEL", *form)
+                    pipe.execute("SET", *form)
+                expected += [[b"DEL", *argv], [b"SET", *argv]]
+            else:
+                with client.transaction() as tx:
+                    tx.execute("SET", *form)
+                expected += [[b"MULTI"], [b"SET", *argv], [b"EXEC"]]
+        server.check()
+        assert seen == expected
+        for number, received in server.received.items():  # and the whole wire holds commands alone
+            assert parse_commands(received)[1] == len(received), number
+
+
+def test_s10_options_are_words_too() -> None:
+    """User, password and name go out as bulks, whatever they hold; what a server would refuse is refused here."""
+    seen: dict[bytes, list[bytes]] = {}
+    nasty = "p\r\n*1\r\n$8\r\nFLUSHALL\r\n é\0"
+    protocol: Any
+    for protocol in (2, 3):
+        with Scripted.replies({b"PING": b"+PONG\r\n"}) as server:
+            with carmine.Client(server.url, protocol=protocol, username="a\r\nb", password=nasty) as client:
+                client.ping()
+            server.check()
+            seen = {words[0]: words for _, words in server.commands}
+            assert nasty.encode() in (seen[b"AUTH"] if protocol == 2 else seen[b"HELLO"])
+            assert b"FLUSHALL" not in seen
+    for name in ("a b", "a\r\nb", "", "é", "a\0"):
+        with pytest.raises(UsageError):
+            carmine.Client(client_name=name)
+
+
+@pytest.mark.parametrize("name", ["GET k", "GET\r\nQUIT", "", " ", "\0", "GET\t", "\r\n", b"GET\nx"])
+def test_s10_a_commands_name_is_one_word(name: Any) -> None:
+    with Scripted.replies({}) as server, carmine.Client(server.url) as client:
+        with pytest.raises(UsageError, match="one word without spaces"):
+            client.execute(name, "x")
+        assert server.accepted == 0
+
+
+class Grumpy:
+    """Something that is no argument, and raises when it is asked for its text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("must not be asked")
+
+    __repr__ = __str__
+
+    def __bytes__(self) -> bytes:
+        raise RuntimeError("must not be asked")
+
+
+REFUSED: Final[list[Any]] = [
+    None, True, False, [], {}, (), set(), object(), Grumpy(), float("nan"), 1 << 64, -(1 << 63) - 1, 10**400, "\ud800",
+    "ok\udfff", 1j, Exception("x"), memoryview(b"abcdef")[::2], range(3), iter(()), type,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("position", [0, 1, 7, 19])
+def test_s11_s12_nothing_is_sent_when_one_word_cannot_be(url: str, proxy: FaultProxy, position: int) -> None:
+    """A bad word anywhere in a batch: UsageError, and not one byte of the whole batch on the wire."""
+    with carmine.Client(proxy.url(url)) as client:
+        client.ping()
+        sent = len(proxy.log("c2s"))
+        for bad in REFUSED:
+            for batch in (client.pipeline, client.transaction):
+
+                def run(batch: Any = batch, bad: Any = bad) -> None:
+                    with batch() as queue:
+                        for index in range(20):
+                            queue.execute("SET", f"k{index}", bad if index == position else "v" * 5000)
+
+                with pytest.raises(UsageError):
+                    run()
+            with pytest.raises(UsageError):
+                client.execute("SET", "k", bad)
+            with pytest.raises(UsageError):
+                client.mset({"k1": "v", "k2": bad})
+        assert len(proxy.log("c2s")) == sent
+        assert client.pool.stats().opened == 1  # and the connection is as good as before
+        assert client.dbsize() == 0
+
+
+def test_s13_a_buffer_that_another_thread_changes_stays_one_word() -> None:
+    """Lengths and bytes come from one snapshot: the server never sees a torn command."""
+    small, large = bytearray(b"x" * 10), bytearray(b"x" * 200_000)
+    over = threading.Event()
+
+    def flip() -> None:
+        chance = random.Random(13)
+        while not over.is_set():
+            with contextlib.suppress(BufferError):  # being sent by reference just now: it must not be resized
+                small[:] = b"y" * chance.randrange(1, 2000)
+            with contextlib.suppress(BufferError):
+                large[:] = b"y" * chance.randrange(70_000, 300_000)
+
+    flipper = threading.Thread(target=flip)
+    with Scripted.replies({}, default=b"+OK\r\n") as server, carmine.Client(server.url, retry=ONCE) as client:
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        flipper.start()
+        try:
+            for index in range(scaled(4000)):
+                client.execute("SET", "k", small)
+                if index % 10 == 0:
+                    client.execute("SET", "k", large)
+        finally:
+            over.set()
+            flipper.join()
+            sys.setswitchinterval(interval)
+        server.check()
+        words = [words for _, words in server.commands if words[0] == b"SET"]
+        assert len(words) == scaled(4000) + len(range(0, scaled(4000), 10))
+        assert all(len(each) == 3 and not each[2].strip(b"xy") for each in words)
