@@ -44,6 +44,10 @@ ONCE: Final = Retry(1)
 class Driver(Protocol):
     """One client with its pool."""
 
+    @property
+    def read_timeout(self) -> float | None:
+        """The client's own timeout."""
+
     def call(self, *words: Any) -> Any:
         """Send one command; raise what it ended with."""
 
@@ -68,6 +72,11 @@ class SyncDriver:
 
     def __init__(self, url: str, **options: Any) -> None:
         self.client: carmine.Client[Any] = carmine.Client(url, **options)
+
+    @property
+    def read_timeout(self) -> float | None:
+        """The client's own timeout."""
+        return self.client.options.read_timeout
 
     def call(self, *words: Any) -> Any:
         """Send one command; raise what it ended with."""

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
 
-from carmine.errors import CarmineError, NetworkError, Outcome
-from tests.faults.drivers import PASSWORD, USER, SyncDriver, canaries, make_user
+from carmine.errors import CarmineError, ConnectTimeout, NetworkError, Outcome, ReadTimeout
+from tests.faults.drivers import PASSWORD, SHAPES, USER, SyncDriver, make_user
 from tests.lab import leaks
 from tests.lab.proxy import Faults
 
@@ -85,8 +85,7 @@ class Lab:
         if warm:
             with driver.holding(given["pool_size"]):
                 pass
-            canaries(driver, 4, "before")
-            self.counts["canaries"] += 4
+            self.canaries(driver, 4, "before")
         return driver
 
     def faults_of_next(self, driver: Driver) -> Faults:
@@ -160,8 +159,29 @@ class Lab:
         return sum(command[: len(wanted)] == wanted for command in self.proxy.commands())
 
     def canaries(self, driver: Driver, count: int = 20, mark: str = "after") -> None:
-        """I1: send canaries."""
-        self.counts["canaries"] += canaries(driver, count, mark)
+        """I1: send canaries, in every shape in turn."""
+        shapes = list(SHAPES)
+        for index in range(count):
+            self.canary(driver, shapes[index % len(shapes)], f"canary-{mark}-{index}")
+
+    def canary(self, driver: Driver, shape: str, token: str) -> None:
+        """I1: send one canary with nothing in its way.
+
+        A client whose timeout is a few milliseconds may be late by the fault of a machine that is busy elsewhere: then
+        it is sent again, for only another's reply would be wrong.
+        """
+        timeout = driver.read_timeout
+        for _ in range(100):
+            try:
+                SHAPES[shape](driver, token)
+            except (ReadTimeout, ConnectTimeout):
+                if timeout is None or timeout >= 1:
+                    raise
+                self.counts["late by the machine's fault"] += 1
+                continue
+            self.counts["canaries"] += 1
+            return
+        raise AssertionError("a hundred canaries in a row were late")
 
     def finish(self, printed: Sequence[str]) -> None:
         """Check what must hold now."""
