@@ -110,18 +110,18 @@ class AsyncPool(PoolBook[AsyncConnection]):
         if place is None:
             waiter = _Waiter(self._bind().create_future())
             self.attention.append(waiter)
-            given = await self._wait(waiter)
+            given = await self._wait(waiter, time.monotonic())
             if isinstance(given, AsyncConnection):
                 return given
             place = given
         return await self._open_in(place)
 
-    async def _wait(self, waiter: _Waiter) -> AsyncConnection | Place:
+    async def _wait(self, waiter: _Waiter, began: float) -> AsyncConnection | Place:
         """Wait in the queue; return what the pool had to give."""
-        began = time.monotonic()
         loop = self._bind()
         patience = self.options.pool_timeout
-        alarm = None if patience is None else loop.call_later(patience, self._dismiss, waiter)
+        left = None if patience is None else max(0.0, began + patience - time.monotonic())
+        alarm = None if left is None else loop.call_later(left, self._dismiss, waiter)
         try:
             await waiter.signal
         except BaseException:
@@ -144,7 +144,11 @@ class AsyncPool(PoolBook[AsyncConnection]):
         if connection is not None:
             if await self._is_fit(connection):
                 return connection
-            place = self._take_place()  # the one that this closing has freed
+            place = self._take_place()  # the one that this closing has freed, unless somebody was quicker
+            if place is None and not self._closed:
+                again = _Waiter(loop.create_future())
+                self.attention.appendleft(again)
+                return await self._wait(again, began)
         if place is None:
             raise self._is_over("a caller waited for a connection")
         return place
