@@ -149,7 +149,7 @@ def test_tls_to_a_plain_port(server: RedisServer) -> None:
         began = time.monotonic()
         with pytest.raises(NetworkError) as caught:
             client.ping()
-        assert time.monotonic() - began < 0.3 + 0.25
+        assert time.monotonic() - began < 0.3 + 1  # and not the five seconds of the default
     assert "does not speak TLS on this port" in str(caught.value)
     assert str(caught.value).endswith(f"[127.0.0.1:{server.port}] (not sent)")
 
