@@ -127,10 +127,6 @@ class DecodeError(CarmineError):
         )
         self.data = data
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by the bytes alone."""
-        return type(self), (self.data,)
-
 
 class NetworkError(CarmineError):
     """The network failed below a command; `.outcome` says whether the command may have been executed."""
