@@ -231,12 +231,15 @@ class ServerError(CarmineError):
 
     def __str__(self) -> str:
         """Show the server's text without the arguments it quotes, the command's name and the address."""
-        # "ERR unknown command 'x', with args beginning with: ..." repeats what was sent, passwords included.
-        told = printable(self.message.partition(", with args beginning with:")[0])
+        told = self._told()
         where = " ".join(
             part for part in (self.command and f"({self.command})", self.address and f"[{self.address}]") if part
         )
         return f"{told} {where}" if where else told
+
+    def _told(self) -> str:
+        # "ERR unknown command 'x', with args beginning with: ..." repeats what was sent, passwords included.
+        return printable(self.message.partition(", with args beginning with:")[0])
 
     def __repr__(self) -> str:
         """Show class and text as str() does: the arguments a server quotes stay out of logs."""
@@ -263,6 +266,12 @@ class BusyKeyError(ServerError):
 
 class AuthError(ServerError):
     """NOAUTH or WRONGPASS: the server wants other credentials. Never retried."""
+
+    def _told(self) -> str:
+        told = super()._told()
+        if self.code != "NOAUTH":
+            return told
+        return f"{told.rstrip('.')}; give user:password@ in the URL, or password="
 
 
 class NoPermissionError(ServerError):

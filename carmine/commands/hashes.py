@@ -342,7 +342,7 @@ def hset(
     if mapping is None and field is not None and value is not None:
         return Command(_HSET, (b"HSET", key, field, value))
     if (field is None) != (value is None):
-        raise UsageError("HSET takes field and value together")
+        raise UsageError("HSET takes field and value together, or mapping={...}")
     if mapping is None:
         raise UsageError("HSET needs a field and its value, or a mapping")
     pairs = flattened("HSET", mapping)

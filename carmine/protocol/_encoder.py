@@ -34,9 +34,11 @@ def argument_error(word: object) -> UsageError:
         return UsageError("a str with a lone surrogate is no command argument; it has no UTF-8 form")
     if isinstance(word, memoryview):
         return UsageError("a memoryview is no command argument once released, or when not contiguous; send bytes(...)")
-    return UsageError(
-        f"a {kind} is no command argument; send str, bytes, int or float, or give the client a serializer"
-    )
+    if isinstance(word, (list, tuple, set, frozenset)):
+        advice = "pass several as separate arguments (*values)"
+    else:
+        advice = "send str, bytes, int or float"
+    return UsageError(f"a {kind} is no command argument; {advice}, or give the client a serializer")
 
 
 def command_words(words: object) -> tuple[Arg, ...]:

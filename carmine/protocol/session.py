@@ -140,11 +140,11 @@ class Handshake:
         return None
 
     def _cut_off(self, replies: list[Any]) -> ConnectionLost:
-        said = [self._located(reply) for reply in replies if isinstance(reply, ServerError)]
+        said = [reply for reply in replies if isinstance(reply, ServerError)]
         words = f"; it had said: {said[-1]}" if said else ""
         error = ConnectionLost(f"the server closed the connection during the handshake{words}", address=self.address)
         if said and not said[-1].message.lower().startswith("err unknown"):  # which is no reason to hang up
-            error.__cause__ = said[-1]
+            error.__cause__ = self._located(said[-1])
         return error
 
     def _check_hello(self, reply: Any) -> None:
@@ -177,9 +177,8 @@ class Handshake:
             return self._located(reply)
         if not isinstance(reply, ServerError):
             return HandshakeFailed(f"the answer to {what} is none that Redis gives", address=self.address)
-        self._located(reply)
         told = HandshakeFailed(f"the server refused {what}: {reply}", outcome=Outcome.NOT_SENT, address=self.address)
-        told.__cause__ = reply
+        told.__cause__ = self._located(reply)
         return told
 
 

@@ -35,6 +35,7 @@ def test_a_refusal_that_answers_no_command_of_ours(options: dict[str, Any]) -> N
     with Scripted(lambda number, block: [DENIED, None]) as server, carmine.Client(server.url, **options) as client:
         with pytest.raises(ConnectionLost, match="protected mode") as caught:
             client.ping()
+        assert str(caught.value).count(f"[127.0.0.1:{server.port}]") == 1
         assert caught.value.outcome is Outcome.NOT_SENT
         assert isinstance(caught.value.__cause__, ServerError)
         assert server.accepted == 1  # it would say so again

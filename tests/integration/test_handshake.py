@@ -176,8 +176,9 @@ def test_a_hello_that_refuses_the_name_is_told(protocol: Any) -> None:
     hello = b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n"
     with Scripted.replies({}, hello=hello) as scripted:
         refused = pytest.raises(HandshakeFailed, match=r"^the server refused HELLO: ERR Client names")
-        with carmine.Client(scripted.url, client_name="me") as client, refused:
+        with carmine.Client(scripted.url, client_name="me") as client, refused as caught:
             client.ping()
+        assert str(caught.value).count(f"[127.0.0.1:{scripted.port}]") == 1
         assert scripted.accepted == 1
 
 

@@ -102,8 +102,9 @@ def test_a_wrong_password(make_server: Callable[..., RedisServer], protocol: Any
         assert message.startswith("WRONGPASS ")
         assert message.endswith(f" ({command}) [127.0.0.1:{server.port}]")
     else:
+        command = "HELLO" if protocol == 3 else "PING"
         assert message.startswith("NOAUTH ")
-        assert message.endswith(f"[127.0.0.1:{server.port}]")
+        assert message.endswith(f"; give user:password@ in the URL, or password= ({command}) [127.0.0.1:{server.port}]")
     assert "wrong" not in message.lower().replace("wrongpass", "")
 
 
@@ -207,6 +208,7 @@ def test_a_server_that_is_no_redis(greeting: bytes, sentence: str, protocol: Any
 NONE = "None is no command argument; send the string or number that it shall stand for"
 BOOL = "True is no command argument; send the string or number that it shall stand for"
 OTHER = "a {} is no command argument; send str, bytes, int or float, or give the client a serializer"
+SEVERAL = "a {} is no command argument; pass several as separate arguments (*values), or give the client a serializer"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +217,9 @@ OTHER = "a {} is no command argument; send str, bytes, int or float, or give the
         (None, NONE),
         (True, BOOL),
         ({"a": 1}, OTHER.format("dict")),
-        ([1, 2], OTHER.format("list")),
+        ([1, 2], SEVERAL.format("list")),
+        ((1, 2), SEVERAL.format("tuple")),
+        ({1, 2}, SEVERAL.format("set")),
         (object(), OTHER.format("object")),
         (float("nan"), "nan is no command argument; Redis stores no such number"),
         (1 << 64, "an int of more than 64 bits is no command argument; send str(...) of it"),
@@ -229,6 +233,7 @@ def test_a_value_that_cannot_be_sent(client: carmine.Client[str], value: Any, se
         lambda: client.get(value),
         lambda: client.execute("SET", "k", value),
         lambda: client.rpush("list", "first", value),
+        lambda: client.mget(value),
     ):
         with pytest.raises(UsageError) as caught:
             refused()

@@ -104,8 +104,8 @@ def test_every_function_has_a_case() -> None:
     ("call", "sentence"),
     [
         (lambda: wrong.hset("h"), "HSET needs a field and its value, or a mapping"),
-        (lambda: wrong.hset("h", "CANARY"), "HSET takes field and value together"),
-        (lambda: wrong.hset("h", value="CANARY"), "HSET takes field and value together"),
+        (lambda: wrong.hset("h", "CANARY"), "HSET takes field and value together, or mapping="),
+        (lambda: wrong.hset("h", value="CANARY"), "HSET takes field and value together, or mapping="),
         (lambda: wrong.hset("h", mapping={}), "HSET needs at least one pair"),
         (lambda: wrong.hmset("h", {}), "HMSET needs at least one pair"),
         (lambda: wrong.hsetex("h", {}, ex=1), "HSETEX needs at least one pair"),
