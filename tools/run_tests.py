@@ -6,7 +6,8 @@ long tests). Both protocols are parameters inside the suites. Independent passes
 the fault tests, which hold calls to their deadlines.
 
 A folder that does not exist yet is reported and passed over; one that exists and holds no test fails, for pytest then
-ends with status 5. So does a pass that takes longer than ``LIMIT``.
+ends with status 5. So does a pass that takes longer than its group's limit, which grows with a scale set by hand.
+What the fault tests have counted is printed in one block, of the passes that succeeded; the others print all they said.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 MAIN = ".venv"
 OLD_AND_OTHER = ("redis62", "redis70", "redis82")
+SCALE = 0.05
+FULL = {"matrix": 1.0}
+"""The scale of the groups whose long tests run at another length than ``SCALE``."""
 LIMIT = 600.0
-SCALE = {"matrix": "1"}
+LONG = {"matrix": 3 * 3600.0}
+"""Seconds a pass may take, at its group's own scale, where that is not ``LIMIT``."""
 
 
 class Pass(NamedTuple):
@@ -37,6 +42,7 @@ class Pass(NamedTuple):
     impl: str = ""  # "" lets carmine choose, and expects the best twin there is
     server: str = ""
     marks: str = ""
+    group: str = ""
 
 
 class Result(NamedTuple):
@@ -51,6 +57,10 @@ class Result(NamedTuple):
     def skipped(self) -> list[str]:
         """Return pytest's lines on what was skipped and why."""
         return [line for line in self.output.splitlines() if line.startswith("SKIPPED")]
+
+    def counts(self) -> list[str]:
+        """Return the lines on what the fault tests have counted."""
+        return [line for line in self.output.splitlines() if line.startswith("COUNT ")]
 
 
 def python_of(env: str) -> Path:
@@ -98,9 +108,19 @@ def passes(group: str, impls: tuple[str, ...]) -> list[Pass]:
             return [*passes("unit", impls), *passes("protocol", impls), *cells, *passes("pythons", impls)]
 
 
-def environment(one: Pass, expected: str, scale: str) -> dict[str, str]:
-    """Return the environment of a pass; a scale set by hand wins, the matrix does not bend."""
-    made = {"CARMINE_TEST_SCALE": scale, **os.environ, "CARMINE_EXPECT_IMPL": expected}
+def scale_of(group: str) -> float:
+    """Return the share of the long tests that a group runs; one set by hand wins."""
+    return float(os.environ.get("CARMINE_TEST_SCALE") or FULL.get(group, SCALE))
+
+
+def limit_of(group: str) -> float:
+    """Return the seconds that a pass of a group may take; longer than its own scale is allowed longer."""
+    return LONG.get(group, LIMIT) * max(1.0, scale_of(group) / FULL.get(group, SCALE))
+
+
+def environment(one: Pass, expected: str) -> dict[str, str]:
+    """Return the environment of a pass."""
+    made = {**os.environ, "CARMINE_TEST_SCALE": f"{scale_of(one.group):g}", "CARMINE_EXPECT_IMPL": expected}
     made.pop("CARMINE_IMPL", None)
     if one.impl:
         made["CARMINE_IMPL"] = one.impl
@@ -109,39 +129,43 @@ def environment(one: Pass, expected: str, scale: str) -> dict[str, str]:
     return made
 
 
-def run(one: Pass, expected: str, scale: str, words: list[str]) -> Result:
-    """Run one pass to its end, or kill it and all it started after ``LIMIT``."""
+def run(one: Pass, expected: str, words: list[str]) -> Result:
+    """Run one pass to its end, or kill it and all it started when its time is over."""
     folders = [folder for folder in one.folders if (ROOT / folder).is_dir()]
     if not folders:
         return Result(one.name, True, 0.0, f"not there yet: {', '.join(one.folders)}", "")
     marks = ["-m", one.marks] if one.marks else []
     command = [str(python_of(one.env)), "-m", "pytest", "-p", "no:cacheprovider", "-q", *marks, *words, *folders]
     start = time.monotonic()
+    limit = limit_of(one.group)
     with subprocess.Popen(
         command,
         cwd=ROOT,
-        env=environment(one, expected, scale),
+        env=environment(one, expected),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     ) as child:
         try:
-            output, _ = child.communicate(timeout=LIMIT)
+            output, _ = child.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
-            output = child.communicate()[0] + f"\nkilled: the pass took longer than {LIMIT:.0f} s\n"
+            output = child.communicate()[0] + f"\nkilled: the pass took longer than {limit:.0f} s\n"
     lines = output.strip().splitlines() or ["no output"]
     return Result(one.name, child.returncode == 0, time.monotonic() - start, lines[-1], output)
 
 
 def report(results: list[Result]) -> None:
-    """Print the output of what failed, what was skipped and why, and pytest's closing line of every pass."""
+    """Print the output of what failed, what was counted, what was skipped and why, and the closing line of each."""
     for result in results:
         if not result.ok:
             sys.stdout.write(f"\n======== {result.name}\n{result.output}\n")
     for line in dict.fromkeys(f"{line}" for result in results if result.ok for line in result.skipped()):
         sys.stdout.write(f"{line}\n")
+    for result in results:
+        if result.ok and result.counts():
+            sys.stdout.write(f"\n-------- counts of {result.name}\n" + "".join(f"{one}\n" for one in result.counts()))
     width = max(len(result.name) for result in results)
     for result in results:
         sys.stdout.write(f"{'ok  ' if result.ok else 'FAIL'} {result.name:{width}}  {result.closing.strip('= ')}\n")
@@ -157,13 +181,12 @@ def main() -> int:
     args = parser.parse_args()
     start = time.monotonic()
     impls = twins(MAIN)
-    todo = [one for group in args.groups for one in passes(group, impls)]
+    todo = [one._replace(group=group) for group in args.groups for one in passes(group, impls)]
     best = {env: (impls if env == MAIN else twins(env))[0] for env in dict.fromkeys(one.env for one in todo)}
-    scale = max(SCALE.get(group, "0.05") for group in args.groups)
     words = args.pytest.split()
 
     def go(one: Pass) -> Result:
-        result = run(one, one.impl or best[one.env], scale, words)
+        result = run(one, one.impl or best[one.env], words)
         sys.stdout.write(f"tests: {'passed' if result.ok else 'FAILED'} {result.name} in {result.seconds:.1f} s\n")
         sys.stdout.flush()
         return result
