@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 $
 BIN := .venv/bin
 PY := $(BIN)/python
 RUN := $(PY) -m tools.run_tests $(if $(T),--pytest="$(T)")
-PYX := $(wildcard carmine/_*.pyx carmine/_*.pxd)
+PYX := $(wildcard carmine/_*.pyx carmine/_*.pxd carmine/_*.pxi)
 export CARMINE_BUILD_EXT ?= auto
 
 .PHONY: help

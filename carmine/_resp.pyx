@@ -1,5 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=False
-"""The Cython twin of carmine.protocol's parser (docs/protocol.md is the grammar); the encoder is in _pack.pyx.
+"""The Cython twin of carmine.protocol's parser (docs/protocol.md is the grammar).
+
+One extension of three files: the encoder is in _pack.pxi, a command and a pipeline's queue are in _command.pxi, since
+what Cython adds to each extension weighs more than these do (ADR 8).
 
 It follows the pure twin paragraph by paragraph and raises the same errors at the same offsets. Values wait on one
 stack until their aggregate is complete, so a declared count never allocates: the stack grows with received bytes.
@@ -19,7 +22,6 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memchr, memcmp, memcpy, memmove
 
-from carmine._pack import encode, encode_many, key_slot
 from carmine.errors import DecodeError, ProtocolError, UsageError, server_error
 from carmine.protocol import limits as _limits
 from carmine.protocol.values import NEED_DATA as _NEED_DATA, Attributed, Push, Verbatim, map_of, set_of
@@ -37,7 +39,24 @@ cdef extern from "Python.h":
     bint is_float "PyFloat_CheckExact"(PyObject *obj)
     double PyOS_string_to_double(const char *text, char **end, PyObject *overflow) except? -1.0
 
-__all__ = ["Parser", "encode", "encode_many", "key_slot"]
+include "_pack.pxi"
+include "_command.pxi"
+
+__all__ = [
+    "Command",
+    "Parser",
+    "Reply",
+    "ReplyQueue",
+    "Spec",
+    "encode",
+    "encode_many",
+    "flags_of",
+    "key_slot",
+    "modes_of",
+    "rows_of",
+    "settle_each",
+    "words_of",
+]
 
 cdef object NEED_DATA = _NEED_DATA
 cdef object GO_ON = object()        # what a step returns that completed no value
@@ -47,7 +66,6 @@ cdef Py_ssize_t MAX_HEADER = _limits.MAX_HEADER
 cdef Py_ssize_t MAX_NUMBER = _limits.MAX_NUMBER
 cdef Py_ssize_t NUMBER_KEYS = _limits.NUMBER_KEYS
 cdef Py_ssize_t SMALL = 16384       # bytes of a buffer at rest
-cdef Py_ssize_t KEPT = 1 << 20      # a buffer above this size shrinks when its content has
 cdef object DIGITS_AT_ONCE = 10 ** 4000     # below CPython's limit of 4,300 digits for int()
 cdef bytes OK_BYTES = b"OK"
 cdef str OK_TEXT = "OK"

@@ -20,6 +20,8 @@ from libc.string cimport strerror
 
 from carmine._resp cimport Packer, Parser, Segment
 
+from carmine._resp import encode
+
 from carmine.errors import (
     ConnectionLost,
     NetworkError,
@@ -81,6 +83,11 @@ cdef double UNPOLLED = 0.1              # how far a read that the kernel times m
 cdef double LOOK_UP = _LOOK_UP
 cdef double FOREVER = float("inf")
 
+cdef enum Use:                          # who is inside: a call is alone, a reader and a sender go side by side
+    CALL = 1
+    READS = 2
+    SENDS = 4
+
 
 cdef class WireIO:
     """Calls over one blocking socket.
@@ -110,7 +117,8 @@ cdef class WireIO:
     cdef public object place
     cdef public bint is_stream
     cdef public double look_after, max_idle
-    cdef bint alive, busy, late, must_poll, interrupted, fresh
+    cdef bint alive, late, must_poll, interrupted, fresh
+    cdef int busy                   # a set of Use
     cdef double timeout, began, deadline, last_used, looked
     cdef list early                 # what came before a single command was written whole
     cdef Py_ssize_t want, written, got, max_pushes
@@ -146,6 +154,15 @@ cdef class WireIO:
     def set_protocol(self, int version):
         """Read what follows as RESP2 or RESP3."""
         self.parser.protocol = version
+
+    @property
+    def push_decode(self):
+        """Whether strings of pushes become text; in a stream, all strings."""
+        return self.parser.push_decode
+
+    @push_decode.setter
+    def push_decode(self, bint value):
+        self.parser.push_decode = value
 
     def close(self):
         """Close the socket and refuse every further call; harmless the second time.
@@ -199,7 +216,7 @@ cdef class WireIO:
         """
         cdef object value
         cdef bint is_push = False
-        self.begin(timeout)
+        self.begin(timeout, CALL)
         try:
             self.packer.add(words)
             self.look()
@@ -248,7 +265,7 @@ cdef class WireIO:
             ProtocolError: The peer's bytes are not RESP.
         """
         cdef Py_ssize_t count = 0
-        self.begin(timeout)
+        self.begin(timeout, CALL)
         try:
             for words in commands:
                 self.packer.add(words)
@@ -278,7 +295,7 @@ cdef class WireIO:
         """Return whether an idle connection is still good; pushes that came meanwhile are kept."""
         if not self.is_usable:
             return False
-        self.begin(None)
+        self.begin(None, CALL)
         try:
             self.look()
             return True
@@ -290,18 +307,63 @@ cdef class WireIO:
     def send(self, words):
         """Send one command whose confirmations come as pushes, as SUBSCRIBE does.
 
+        Another thread may be inside `next_push`, and then hears of a failure as well; nothing is read here.
+
         Raises:
-            UsageError: A word cannot be sent, or the connection is closed or in use.
+            UsageError: A word cannot be sent, or the connection is closed or in use. Nothing was sent.
             NetworkError: Its outcome says whether the command may have been executed.
         """
-        self.begin(None)
+        cdef Py_ssize_t done = 0, length
+        cdef double began = carmine_clock()
+        cdef double deadline = began + self.timeout
+        cdef ssize_t n
+        cdef int problem
+        cdef const char *data
+        cdef bytes out = encode(*words)
+        self.check(READS)
+        self.busy |= SENDS
+        data = PyBytes_AS_STRING(out)
+        length = len(out)
         try:
-            self.packer.add(words)
-            self.owed = 1  # until it is out: half a command leaves the connection unusable
-            self.flush(None, None)
-            self.owed = 0
+            while done < length:
+                PyErr_CheckSignals()
+                with nogil:
+                    n = send(self.fd, data + done, length - done, MSG_DONTWAIT | MSG_NOSIGNAL)
+                    problem = errno
+                if n >= 0:
+                    done += n
+                elif problem == EAGAIN:
+                    if not self.wait_writable(deadline):
+                        raise WriteTimeout(f"the peer took only {done} bytes within {deadline - began:.3g} s",
+                                           outcome=UNKNOWN if done else NOT_SENT, address=self.address)
+                elif problem != EINTR:
+                    what = ("the connection was closed by another thread" if self.interrupted else
+                            f"the connection was lost while a command was sent: {strerror(problem).decode()}")
+                    raise ConnectionLost(what, outcome=UNKNOWN if done else NOT_SENT, address=self.address)
         finally:
-            self.end()
+            self.busy &= ~SENDS
+            if done < length:
+                self.alive = False  # half a command leaves the connection unusable
+            if not self.alive:
+                self.close()  # or the reader does, who is woken
+
+    cdef bint wait_writable(self, double deadline) except -1:
+        """Wait until the peer takes more; False when the deadline has passed."""
+        cdef pollfd asked
+        cdef double left
+        cdef int n
+        while self.fd >= 0:  # closed in a forked child, by a signal handler that has forked
+            left = deadline - carmine_clock()
+            if not left > 0:
+                return False
+            asked.fd = self.fd
+            asked.events = POLLOUT
+            with nogil:
+                n = poll(&asked, 1, <int>ceil(min(left, LOOK_UP) * 1000.0))
+            if n > 0:
+                return True
+            PyErr_CheckSignals()
+        return True
 
     def next_push(self, timeout=None):
         """Return the next push, or None when none came in time.
@@ -317,7 +379,7 @@ cdef class WireIO:
         cdef bint is_push = False
         if self.pushes:
             return self.pushes.popleft()
-        self.begin(FOREVER if timeout is None else timeout)
+        self.begin(FOREVER if timeout is None else timeout, READS)
         try:
             while True:
                 self.parser.decode = self.parser.push_decode
@@ -338,34 +400,42 @@ cdef class WireIO:
         finally:
             self.end()
 
-    cdef int begin(self, object timeout) except -1:
-        """Take the connection for one call."""
-        if self.busy:
+    cdef int check(self, int beside) except -1:
+        """Refuse what cannot begin: the connection is closed, out of step, or in a use other than `beside`."""
+        if self.busy & ~beside:
             raise UsageError(f"the connection to {self.address} is in use by another call")
-        self.written = self.got = 0
         if not self.alive:
             if self.interrupted:  # between two calls, or between our caller's borrowing and this one
                 raise ConnectionLost("the connection was closed by another thread", address=self.address)
             raise UsageError(f"the connection to {self.address} is closed")
         if self.owed:
             raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
+        return 0
+
+    cdef int begin(self, object timeout, int use) except -1:
+        """Take the connection for one call."""
+        self.check(SENDS if use == READS else 0)
+        self.written = self.got = 0
         self.began = carmine_clock()
         self.late = False
         self.must_poll = timeout is not None
         self.deadline = self.began + (<double>timeout if self.must_poll else self.timeout)
-        self.busy = True
+        self.busy |= use
         self.parser.busy = True
         return 0
 
     cdef void end(self) noexcept:
         """Give the connection back; what it still owes now will never be read."""
-        self.busy = self.parser.busy = False
+        self.busy &= SENDS
+        self.parser.busy = False
         self.packer.reset()
         self.early = None
         if self.owed or self.parser.failure is not None or self.parser.torn:
             self.alive = False
         self.fresh = False
-        if not self.alive:
+        if not self.alive and self.busy:  # a sender is inside: woken, it closes the socket
+            shutdown(self.fd, SHUT_RDWR)
+        elif not self.alive:
             self.release()  # at once: the next line of Python may be interrupted, and tracebacks keep frames alive
         self.last_used = carmine_clock()
 

@@ -79,7 +79,7 @@ class Env:
         if self.changed("servers", now):
             self.servers()
             self.done("servers", now)
-        sources = sorted(path for kind in ("pyx", "pxd") for path in ROOT.glob(f"carmine/_*.{kind}"))
+        sources = sorted(path for kind in ("pyx", "pxd", "pxi") for path in ROOT.glob(f"carmine/_*.{kind}"))
         words = [os.environ.get(name, "") for name in ("CARMINE_BUILD_EXT", "CC", "CFLAGS")]
         # a compiler that came or went changes what can be built
         words += [str(shutil.which(name)) for name in (words[1] or "cc", "gcc")]

@@ -1,4 +1,4 @@
-"""The pure twin of carmine/_command.pyx: Spec, Command, Reply and the queue of a pipeline.
+"""The pure twin of carmine/_command.pxi: Spec, Command, Reply and the queue of a pipeline.
 
 A command is words (its name and arguments, as they go out) and a Spec: the facts known per name, shared by all
 commands of that name and shape. This room knows no client, no connection and no waiting.

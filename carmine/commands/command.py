@@ -1,6 +1,6 @@
 """A command as a value, and a pipeline's typed promise: the twin that the codec's choice names.
 
-The pure classes are the definition that type checkers read; `carmine/_command.pyx` holds the same in Cython.
+The pure classes are the definition that type checkers read; `carmine/_command.pxi` holds the same in Cython.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         words_of,
     )
 elif __impl__ == "cython":
-    from carmine._command import Command, Reply, ReplyQueue, Spec, flags_of, modes_of, rows_of, settle_each, words_of
+    from carmine._resp import Command, Reply, ReplyQueue, Spec, flags_of, modes_of, rows_of, settle_each, words_of
 
     Words: TypeAlias = tuple
 else:

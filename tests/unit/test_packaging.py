@@ -275,7 +275,7 @@ class TestBuildModes:
     def test_a_wheel_holds_no_sources_of_the_twin(self, checkout: Path) -> None:
         made = Build(checkout, "auto")
         assert "carmine/py.typed" in made.names()
-        assert [name for name in made.names() if name.endswith((".pyx", ".c", ".pxd"))] == []
+        assert [name for name in made.names() if name.endswith((".pyx", ".c", ".pxd", ".pxi"))] == []
 
 
 class TestBuildNote:

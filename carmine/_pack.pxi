@@ -1,5 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=False
-"""The Cython twin of carmine.protocol's encoder and key slots; carmine._resp offers them beside the parser.
+"""The Cython twin of carmine.protocol's encoder and key slots; part of the extension carmine._resp.
 
 A command is packed whole or not at all, each argument from one look at it. A large one is not copied: the packer holds
 what keeps its bytes in their place.
@@ -28,9 +27,7 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
     unsigned long long PyLong_AsUnsignedLongLong(object value) except? 0xFFFFFFFFFFFFFFFF
 
-__all__ = ["encode", "encode_many", "key_slot"]
-
-cdef Py_ssize_t KEPT = 1 << 20      # a buffer above this size is given back
+cdef Py_ssize_t KEPT = 1 << 20      # a buffer above this size is given back, or shrinks, when its content has
 
 
 cdef inline char *put_header(char *at, char kind, Py_ssize_t count) noexcept:

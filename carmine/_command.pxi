@@ -1,5 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, binding=False, embedsignature=False
-"""The Cython twin of carmine.commands._command: Spec, Command, Reply and the queue of a pipeline.
+"""The Cython twin of carmine.commands._command, part of the extension carmine._resp: Spec, Command, Reply, queue.
 
 1,000 queued GETs, sent and read, cost 2.9 times the wire with the pure classes and 1.6 with these
 (bench/results); the definitions are alike, and every test runs over both.
@@ -28,6 +27,7 @@ cdef object PENDING = object()
 
 
 @cython.final
+@cython.binding(False)
 cdef class Spec:
     """The facts of one command name and reply shape; made once, at import, and shared.
 
@@ -59,6 +59,7 @@ cdef class Spec:
 
 
 @cython.final
+@cython.binding(False)
 cdef class Command:
     """One command, ready to go out; immutable by convention.
 
@@ -84,6 +85,7 @@ cdef class Command:
 
 
 @cython.final
+@cython.binding(False)
 @cython.freelist(1024)
 cdef class Reply:
     """The reply that a queued command will have: an entry of a pipeline's queue, and what its caller holds."""
@@ -136,6 +138,7 @@ cdef class Reply:
 
 
 @cython.final
+@cython.binding(False)
 cdef class ReplyQueue:
     """The entries of a pipeline, in order.
 
@@ -176,6 +179,7 @@ cdef class ReplyQueue:
         return len(self.entries)
 
 
+@cython.binding(False)
 def flags_of(list entries not None):
     """Return the flag bits that every entry has, and those that at least one has."""
     cdef Reply entry
@@ -186,12 +190,14 @@ def flags_of(list entries not None):
     return common, some
 
 
+@cython.binding(False)
 def words_of(list entries not None):
     """Return the words of each entry."""
     cdef Reply entry
     return [entry.words for entry in entries]
 
 
+@cython.binding(False)
 def modes_of(list entries not None, bint text):
     """Return one byte per entry that says whether its reply's strings are text; None where all are as `text`."""
     cdef Reply entry
@@ -203,6 +209,7 @@ def modes_of(list entries not None, bint text):
     return bytes([text if entry.spec.text is None else entry.spec.text for entry in entries])
 
 
+@cython.binding(False)
 def settle_each(list entries not None, list replies not None, slowly):
     """Give entries their raw replies; `slowly(entry, reply)` takes those that need shaping, and errors."""
     cdef Py_ssize_t i
@@ -216,6 +223,7 @@ def settle_each(list entries not None, list replies not None, slowly):
             slowly(entry, reply)
 
 
+@cython.binding(False)
 def rows_of(type cls not None, list items not None):
     """Return each pair of a list as `cls`, a named tuple of two; the list itself where one is no pair."""
     cdef Py_ssize_t i, n = len(items)
