@@ -11,6 +11,7 @@ class WireIO:
     is_stream: bool
     look_after: float
     max_idle: float
+    push_decode: bool
     pushes: deque[Any]
     def __init__(self, sock: socket, parser: Parser, address: str, timeout: float | None) -> None: ...
     @property

@@ -320,7 +320,7 @@ cdef class WireIO:
         cdef int problem
         cdef const char *data
         cdef bytes out = encode(*words)
-        self.check(READS)
+        check(self, READS)
         self.busy |= SENDS
         data = PyBytes_AS_STRING(out)
         length = len(out)
@@ -400,21 +400,9 @@ cdef class WireIO:
         finally:
             self.end()
 
-    cdef int check(self, int beside) except -1:
-        """Refuse what cannot begin: the connection is closed, out of step, or in a use other than `beside`."""
-        if self.busy & ~beside:
-            raise UsageError(f"the connection to {self.address} is in use by another call")
-        if not self.alive:
-            if self.interrupted:  # between two calls, or between our caller's borrowing and this one
-                raise ConnectionLost("the connection was closed by another thread", address=self.address)
-            raise UsageError(f"the connection to {self.address} is closed")
-        if self.owed:
-            raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
-        return 0
-
     cdef int begin(self, object timeout, int use) except -1:
         """Take the connection for one call."""
-        self.check(SENDS if use == READS else 0)
+        check(self, SENDS if use == READS else 0)
         self.written = self.got = 0
         self.began = carmine_clock()
         self.late = False
@@ -682,3 +670,16 @@ cdef class WireIO:
         if isinstance(said, ServerError):
             what = f"{what}; it had said: {printable(str(said), 200)}"
         return ConnectionLost(what, outcome=UNKNOWN if self.written else NOT_SENT, address=self.address)
+
+
+cdef inline int check(WireIO self, int beside) except -1:
+    """Refuse what cannot begin: the connection is closed, out of step, or in a use other than `beside`."""
+    if self.busy & ~beside:
+        raise UsageError(f"the connection to {self.address} is in use by another call")
+    if not self.alive:
+        if self.interrupted:  # between two calls, or between our caller's borrowing and this one
+            raise ConnectionLost("the connection was closed by another thread", address=self.address)
+        raise UsageError(f"the connection to {self.address} is closed")
+    if self.owed:
+        raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
+    return 0

@@ -143,6 +143,8 @@ class WireIO(Protocol):
     """What counts the connection in its pool; let go when the socket is closed."""
     is_stream: bool
     """Whether everything that comes unasked is a message, as under MONITOR or a RESP2 subscription."""
+    push_decode: bool
+    """Whether strings of pushes become text; in a stream, all strings."""
     look_after: float
     """Seconds since the last look after which a call looks at the socket first."""
     max_idle: float
@@ -218,7 +220,10 @@ class WireIO(Protocol):
         ...
 
     def send(self, words: Sequence[Arg]) -> None:
-        """Send one command whose confirmations come as pushes, as SUBSCRIBE does."""
+        """Send one command whose confirmations come as pushes, as SUBSCRIBE does.
+
+        The one method that may be called while another thread is inside `next_push`, which then hears of a failure too.
+        """
         ...
 
     def next_push(self, timeout: float | None = None) -> Any:

@@ -107,14 +107,10 @@ class Connection:
         """Seconds since the last call ended."""
         return self._io.idle_for
 
-    @property
-    def is_stream(self) -> bool:
-        """Whether everything that comes unasked is a message, as under MONITOR or a RESP2 subscription."""
-        return self._io.is_stream
-
-    @is_stream.setter
-    def is_stream(self, value: bool) -> None:
-        self._io.is_stream = value
+    def stream(self) -> None:
+        """Take everything that comes from now on for a message of bytes, to be read by `next_push`, until the end."""
+        self._io.is_stream = True
+        self._io.push_decode = False
 
     def hold(self, place: object) -> None:
         """Keep what counts the connection in its pool, for as long as its socket is open."""
@@ -135,7 +131,7 @@ class Connection:
         self._io.set_protocol(version)
 
     def send(self, words: Sequence[Any]) -> None:
-        """Send a command whose confirmations come as pushes."""
+        """Send a command whose confirmations come as pushes; another thread may be inside `next_push`."""
         self._io.send(words)
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from carmine.errors import (
     WriteTimeout,
     printable,
 )
-from carmine.protocol import NEED_DATA, Attributed, Parser, Push, encode_many
+from carmine.protocol import NEED_DATA, Attributed, Parser, Push, encode, encode_many
 from carmine.protocol.limits import LOOK_UP
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class SocketIO:
     __slots__ = (
         "_alive",
         "_began",
+        "_calls",
         "_deadline",
         "_fresh",
         "_got",
@@ -68,7 +69,9 @@ class SocketIO:
         "_last_used",
         "_looked",
         "_max_pushes",
+        "_one_at_a_time",
         "_parser",
+        "_sending",
         "_socket",
         "_timeout",
         "_wants",
@@ -96,6 +99,9 @@ class SocketIO:
         self._timeout = math.inf if timeout is None else timeout
         self._alive = True
         self._in_use = threading.Lock()  # one step, where a flag takes two and another thread fits between them
+        self._calls = False  # who is in use is a call, which is alone; a reader and a sender go side by side
+        self._sending = threading.Lock()
+        self._one_at_a_time = threading.Lock()  # TLS is not for two threads at once, not even in two directions
         self._is_torn = False  # a call is reading or writing; after it: it was interrupted
         self._interrupted = False
         self._fresh = True
@@ -105,9 +111,18 @@ class SocketIO:
         sock.setblocking(False)
 
     @property
+    def push_decode(self) -> bool:
+        """Whether strings of pushes become text; in a stream, all strings."""
+        return self._parser.push_decode
+
+    @push_decode.setter
+    def push_decode(self, value: bool) -> None:
+        self._parser.push_decode = value
+
+    @property
     def is_usable(self) -> bool:
         """Whether a call may be made: nothing is owed, nothing was lost."""
-        return self._alive and not (self.owed or self._is_torn or self._in_use.locked())
+        return self._alive and not (self.owed or self._is_torn or self._in_use.locked() or self._sending.locked())
 
     @property
     def idle_for(self) -> float:
@@ -120,13 +135,13 @@ class SocketIO:
 
     def close(self) -> None:
         """Close the socket and refuse every further call; a call under way is ended, and closes the socket itself."""
-        if self._in_use.acquire(blocking=False):
-            try:
-                self.abandon()
-            finally:
-                self._in_use.release()
-        else:
+        if self._sending.locked() or not self._in_use.acquire(blocking=False):
             self.interrupt()
+            return
+        try:
+            self.abandon()
+        finally:
+            self._in_use.release()
 
     def abandon(self) -> None:
         """Close the descriptor and nothing else, in a forked child: the connection is the parent's."""
@@ -224,33 +239,68 @@ class SocketIO:
             self._end()
 
     def send(self, words: Sequence[Arg]) -> None:
-        """Send one command whose confirmations come as pushes, as SUBSCRIBE does."""
-        self._begin(None)
+        """Send one command whose confirmations come as pushes, as SUBSCRIBE does; see the twin."""
+        out = memoryview(encode(*words))
+        if not self._sending.acquire(blocking=False):
+            raise self._refused()
+        began = time.monotonic()
+        sent = 0
+        is_whole = True
         try:
-            out = memoryview(encode_many((words,)))
-            self.owed = 1  # until it is out: half a command leaves the connection unusable
-            self._is_torn = True
-            self._flush(out, [], None)
-            self.owed = 0
-            self._is_torn = False
+            if self._calls:
+                raise self._refused()
+            self._check()
+            is_whole = False
+            while sent < len(out):
+                try:
+                    with self._one_at_a_time:
+                        sent += self._socket.send(out[sent:])
+                except OSError as problem:
+                    wanted = self._direction(problem, "write")
+                    outcome = Outcome.UNKNOWN if sent else Outcome.NOT_SENT
+                    if wanted is None:
+                        what = self._told("the connection was lost while a command was sent", problem)
+                        raise ConnectionLost(what, outcome=outcome, address=self.address) from problem
+                    if not self._wait_until(began + self._timeout, wanted):
+                        raise WriteTimeout(
+                            f"the peer took only {sent} bytes within {time.monotonic() - began:.3g} s",
+                            outcome=outcome,
+                            address=self.address,
+                        ) from None
+            is_whole = True
         finally:
-            self._end()
+            if not is_whole:
+                self._alive = False  # half a command leaves the connection unusable
+            self._sending.release()
+            if not self._alive:
+                self.close()  # or the reader does, who is woken
+
+    def _wait_until(self, deadline: float, wanted: str) -> bool:
+        """Wait until a sender may go on; False when the deadline has passed."""
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                if self._is_ready(wanted == "read", wanted == "write", min(left, LOOK_UP)):
+                    return True
+            except (OSError, ValueError):  # abandoned in a forked child: sending will tell
+                return True
+        return False
 
     def next_push(self, timeout: float | None = None) -> Any:
         """Return the next push, or None when none came in time."""
         if self.pushes:
             return self.pushes.popleft()
-        self._begin(math.inf if timeout is None else timeout)
+        self._begin(math.inf if timeout is None else timeout, reads=True)
         try:
             self._is_torn = True
             while True:
                 self._parser.decode = self._parser.push_decode
                 value = self._parser.next_reply()
                 if value is NEED_DATA:
-                    if not self._pending() and not self._wait_to_read():
+                    if not self._has_more() and not self._wait_to_read():
                         self._is_torn = False
                         return None
-                    self._take("the server closed the connection")
+                    with self._one_at_a_time:
+                        self._take("the server closed the connection")
                 elif _is_push(value) or self.is_stream:
                     self._is_torn = False
                     return value
@@ -265,31 +315,45 @@ class SocketIO:
 
     # The parts of a call. --------------------------------------------------------------------------------------------
 
-    def _begin(self, timeout: float | None) -> None:
+    def _begin(self, timeout: float | None, *, reads: bool = False) -> None:
         if not self._in_use.acquire(blocking=False):
-            raise UsageError(f"the connection to {self.address} is in use by another call")
+            raise self._refused()
         try:
+            if not reads:
+                self._calls = True  # before the look at the sender, who looks at this after: one of the two is refused
+                if self._sending.locked():
+                    raise self._refused()
             self._written = self._got = 0
             self._is_late = False
-            if not self._alive:
-                if self._interrupted:  # between two calls, or between our caller's borrowing and this one
-                    raise ConnectionLost("the connection was closed by another thread", address=self.address)
-                raise UsageError(f"the connection to {self.address} is closed")
-            if self.owed:
-                raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
+            self._check()
             self._began = time.monotonic()
             self._deadline = self._began + (self._timeout if timeout is None else timeout)
         except BaseException:
+            self._calls = False
             self._in_use.release()
             raise
 
+    def _check(self) -> None:
+        if not self._alive:
+            if self._interrupted:  # between two calls, or between our caller's borrowing and this one
+                raise ConnectionLost("the connection was closed by another thread", address=self.address)
+            raise UsageError(f"the connection to {self.address} is closed")
+        if self.owed:
+            raise UsageError(f"the connection to {self.address} still owes {self.owed} replies")
+
+    def _refused(self) -> UsageError:
+        return UsageError(f"the connection to {self.address} is in use by another call")
+
     def _end(self) -> None:
         self._fresh = False
-        if self.owed or self._is_torn or not self._alive:
+        if self.owed or self._is_torn:
+            self._alive = False
+        if not self._alive and not self._sending.locked():
             self.abandon()
         self._last_used = time.monotonic()
+        self._calls = False
         self._in_use.release()
-        if not self._alive:  # interrupted after the first look
+        if not self._alive:  # interrupted after the first look, or a sender is inside: woken, it closes the socket
             self.close()
 
     def _look(self) -> None:
@@ -415,6 +479,10 @@ class SocketIO:
         pending = getattr(self._socket, "pending", None)
         return pending is not None and pending() > 0
 
+    def _has_more(self) -> bool:
+        with self._one_at_a_time:
+            return self._pending()
+
     def _wait_to_read(self) -> bool:
         return self._wait(read=self._wants != "write", write=self._wants == "write")
 
@@ -448,11 +516,14 @@ class SocketIO:
 
     def _lost(self, what: str, problem: BaseException | None) -> NetworkError:
         """Return the error for a dead connection; the server's last words are part of it."""
-        if self._interrupted:
-            what = "the connection was closed by another thread"
-        elif problem is not None:
-            what = f"{what}: {getattr(problem, 'strerror', None) or type(problem).__name__}"
+        what = self._told(what, problem)
         self._alive = False
         with contextlib.suppress(ProtocolError):
             what = _with_last_words(what, self._parser.next_reply() if self.owed else None)
         return ConnectionLost(what, outcome=self._outcome(), address=self.address)
+
+    def _told(self, what: str, problem: BaseException | None) -> str:
+        """Return what is said of a lost connection."""
+        if self._interrupted:
+            return "the connection was closed by another thread"
+        return what if problem is None else f"{what}: {getattr(problem, 'strerror', None) or type(problem).__name__}"
