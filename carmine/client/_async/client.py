@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, 
 
 from carmine.client._async.pinned import AsyncPinnedConnection
 from carmine.client._async.pipeline import AsyncPipeline
+from carmine.client._async.scan import AsyncScanning
+from carmine.client._async.script import AsyncScripting
 from carmine.client._async.transaction import AsyncTransaction, Atomic
 from carmine.client.async_engine import AsyncEngine, make_pool
 from carmine.commands._async import AsyncCommands
@@ -26,7 +28,7 @@ __all__ = ["AsyncClient", "connect_async"]
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncEngine, AsyncCommands[T], Generic[T]):
+class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T], Generic[T]):
     """A client of one Redis or Valkey server.
 
     Args:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from carmine.client._async.scan import AsyncScanning
+from carmine.client._async.script import AsyncScripting
 from carmine.client.core import NEVER, finish, patience, refuse
 from carmine.commands._async import AsyncCommands
 from carmine.commands.flags import STATE, UNKNOWN
@@ -27,7 +29,7 @@ __all__ = ["AsyncPinnedConnection"]
 T = TypeVar("T")
 
 
-class AsyncPinnedConnection(AsyncCommands[T], Generic[T]):
+class AsyncPinnedConnection(AsyncScripting, AsyncScanning[T], AsyncCommands[T], Generic[T]):
     """One connection of a client's pool, held for the length of a `with` block."""
 
     def __init__(self, client: AsyncEngine, text: bool) -> None:
@@ -85,6 +87,9 @@ class AsyncPinnedConnection(AsyncCommands[T], Generic[T]):
         elif name == "HELLO" and isinstance(reply, (dict, list)):
             told: Any = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=False))
             connection.protocol = told.get("proto") or told.get(b"proto") or connection.protocol
+
+    def _must_carry_text(self) -> bool:
+        return self._in_multi
 
     def _held(self) -> AsyncConnection:
         if self._connection is None:

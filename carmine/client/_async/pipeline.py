@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from carmine.client.core import NEVER, first_error, refuse, values_or_error
+from carmine.client.lua import ScriptQueue
 from carmine.commands._pipeline import PipelineCommands
 from carmine.commands.command import ReplyQueue
 from carmine.commands.flags import STATE
@@ -28,12 +29,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Queue(PipelineCommands[T], Generic[T]):
+class Queue(ScriptQueue, PipelineCommands[T], Generic[T]):
     """Commands that wait to be sent, with the replies they will have."""
 
     def __init__(self) -> None:
         self._queued = ReplyQueue(NEVER | STATE, refuse)
         self._queue = self._queued.add  # type: ignore[method-assign]  # the facade calls it without a frame between
+        self._carried = set()
         self._is_open = False
 
     def add(self, command: Command[R]) -> Reply[R]:
@@ -43,6 +45,11 @@ class Queue(PipelineCommands[T], Generic[T]):
     def execute(self, *words: Arg) -> Reply[Any]:
         """Queue any command; its reply comes as the protocol gave it."""
         return self._queue(lookup(words), words)
+
+    def _take(self) -> list[Reply[Any]]:
+        """Return what is queued and begin anew."""
+        self._carried.clear()
+        return self._queued.take()
 
     def __len__(self) -> int:
         """Return how many commands wait."""
@@ -77,7 +84,7 @@ class AsyncPipeline(Queue[T], Generic[T]):
         Raises:
             NetworkError: The connection was lost on the way; entries that have their reply keep it.
         """
-        queue = self._queued.take()
+        queue = self._take()
         self._sent += queue
         await self._client._execute_queue(queue)
         return [values_or_error(entry) for entry in queue]
@@ -101,7 +108,7 @@ class AsyncPipeline(Queue[T], Generic[T]):
         """
         self._is_open = False
         if kind is not None:
-            self._queued.take()
+            self._take()
             return
         await self.flush()
         problem = first_error(self._sent, "pipeline") if self._raise_errors else None

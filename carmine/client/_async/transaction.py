@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
 from carmine.client._async.pipeline import Queue
+from carmine.client._async.script import AsyncScripting
 from carmine.client.core import (
     NEVER,
     finish,
@@ -47,7 +48,7 @@ class Atomic(NamedTuple):
     """The replies of EXEC."""
 
 
-class AsyncTransactionNow(AsyncCommands[T], Generic[T]):
+class AsyncTransactionNow(AsyncScripting, AsyncCommands[T], Generic[T]):
     """The commands of a transaction that run at once, before MULTI, on its connection."""
 
     def __init__(self, transaction: AsyncTransaction[T]) -> None:
@@ -96,7 +97,7 @@ class AsyncTransaction(Queue[T], Generic[T]):
 
     def discard(self) -> None:  # type: ignore[override]  # DISCARD itself is never queued
         """Drop what is queued; the block then ends without EXEC unless more is queued."""
-        self._queued.take()
+        self._take()
 
     async def _hold(self) -> AsyncConnection:
         if not self._is_open:
@@ -129,7 +130,7 @@ class AsyncTransaction(Queue[T], Generic[T]):
         if self._is_open:
             raise UsageError("this transaction is in use already; make another one with client.transaction()")
         self._is_open = True
-        self._queued.take()
+        self._take()
         self.prelude, self._sent = [], []
         if self._keys:
             try:
@@ -164,7 +165,7 @@ class AsyncTransaction(Queue[T], Generic[T]):
             await self._exec_on(await self._hold())
 
     async def _exec_on(self, connection: AsyncConnection) -> None:
-        queue = self._queued.take()
+        queue = self._take()
         self._sent = queue
         modes = modes_of(queue, self._text)
         text = self._text if modes is None else False

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, 
 
 from carmine.client._sync.pinned import PinnedConnection
 from carmine.client._sync.pipeline import Pipeline
+from carmine.client._sync.scan import Scanning
+from carmine.client._sync.script import Scripting
 from carmine.client._sync.transaction import Atomic, Transaction
 from carmine.client.engine import Engine, make_pool
 from carmine.commands._sync import Commands
@@ -27,7 +29,7 @@ __all__ = ["Client", "connect"]
 T = TypeVar("T")
 
 
-class Client(Engine, Commands[T], Generic[T]):
+class Client(Engine, Scripting, Scanning[T], Commands[T], Generic[T]):
     """A client of one Redis or Valkey server.
 
     Args:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from carmine.client._sync.scan import Scanning
+from carmine.client._sync.script import Scripting
 from carmine.client.core import NEVER, finish, patience, refuse
 from carmine.commands._sync import Commands
 from carmine.commands.flags import STATE, UNKNOWN
@@ -28,7 +30,7 @@ __all__ = ["PinnedConnection"]
 T = TypeVar("T")
 
 
-class PinnedConnection(Commands[T], Generic[T]):
+class PinnedConnection(Scripting, Scanning[T], Commands[T], Generic[T]):
     """One connection of a client's pool, held for the length of a `with` block."""
 
     def __init__(self, client: Engine, text: bool) -> None:
@@ -86,6 +88,9 @@ class PinnedConnection(Commands[T], Generic[T]):
         elif name == "HELLO" and isinstance(reply, (dict, list)):
             told: Any = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=False))
             connection.protocol = told.get("proto") or told.get(b"proto") or connection.protocol
+
+    def _must_carry_text(self) -> bool:
+        return self._in_multi
 
     def _held(self) -> Connection:
         if self._connection is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
 from carmine.client._sync.pipeline import Queue
+from carmine.client._sync.script import Scripting
 from carmine.client.core import (
     NEVER,
     finish,
@@ -48,7 +49,7 @@ class Atomic(NamedTuple):
     """The replies of EXEC."""
 
 
-class TransactionNow(Commands[T], Generic[T]):
+class TransactionNow(Scripting, Commands[T], Generic[T]):
     """The commands of a transaction that run at once, before MULTI, on its connection."""
 
     def __init__(self, transaction: Transaction[T]) -> None:
@@ -95,7 +96,7 @@ class Transaction(Queue[T], Generic[T]):
 
     def discard(self) -> None:  # type: ignore[override]  # DISCARD itself is never queued
         """Drop what is queued; the block then ends without EXEC unless more is queued."""
-        self._queued.take()
+        self._take()
 
     def _hold(self) -> Connection:
         if not self._is_open:
@@ -128,7 +129,7 @@ class Transaction(Queue[T], Generic[T]):
         if self._is_open:
             raise UsageError("this transaction is in use already; make another one with client.transaction()")
         self._is_open = True
-        self._queued.take()
+        self._take()
         self.prelude, self._sent = [], []
         if self._keys:
             try:
@@ -163,7 +164,7 @@ class Transaction(Queue[T], Generic[T]):
             self._exec_on(self._hold())
 
     def _exec_on(self, connection: Connection) -> None:
-        queue = self._queued.take()
+        queue = self._take()
         self._sent = queue
         modes = modes_of(queue, self._text)
         text = self._text if modes is None else False
