@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from carmine.commands import _table
 from carmine.commands.command import Spec
-from carmine.commands.flags import ABSOLUTE, CONTAINER, SECRET, UNKNOWN, WRITE
+from carmine.commands.flags import ABSOLUTE, BLOCKING, CONTAINER, SECRET, STATE, UNKNOWN, WRITE
 from carmine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,15 +30,20 @@ _seen: dict[str | bytes, Spec] = {}
 _seen_below: dict[str, Spec] = {}
 
 
-def spec(name: str, decode: Callable[[Any], Any] | None = None, *, text: bool | None = None) -> Spec:
+def spec(
+    name: str, decode: Callable[[Any], Any] | None = None, *, text: bool | None = None, waits: bool = True
+) -> Spec:
     """Return the Spec of a command of the table, for one reply shape.
 
     Args:
         name: The name in capitals, sub-command included.
         decode: Turns the raw reply into the result; None where the raw reply is the result.
         text: None reads the reply's strings as the client does; True always as str, False always as bytes.
+        waits: False for the form of a blocking command that never waits (XREAD without BLOCK).
     """
     flags, keys = _table.COMMANDS[name]
+    if not waits:
+        return Spec(name, flags & ~BLOCKING, decode=decode, text=text, keys=keys)
     return Spec(name, flags, decode=decode, text=text, block=_table.BLOCK.get(name), keys=keys)
 
 
@@ -46,7 +51,8 @@ def lookup(words: Words) -> Spec:
     """Return the Spec for words as a caller typed them, any capitals, str or bytes.
 
     A name of two words is given as two: `("CONFIG", "GET", "maxmemory")`. What the table does not know is taken for
-    a write that must not be repeated and whose arguments are nobody's to see.
+    a write that must not be repeated and whose arguments are nobody's to see; below CLIENT also for one that sets
+    state of its connection.
 
     Raises:
         UsageError: No words, or a first word that is no name: not text, empty, or with a space in it.
@@ -66,13 +72,13 @@ def lookup(words: Words) -> Spec:
     below = _seen_below.get(name)
     if below is None:
         if name not in _table.COMMANDS:
-            return _unknown(found.name)
+            return _unknown(found.name, found.flags & STATE)
         below = _seen_below[name] = spec(name)
     return below
 
 
-def _unknown(name: str) -> Spec:
-    return Spec(name, UNKNOWN | WRITE | SECRET)
+def _unknown(name: str, more: int = 0) -> Spec:
+    return Spec(name, UNKNOWN | WRITE | SECRET | more)
 
 
 def _text(word: Arg) -> str:

@@ -183,6 +183,13 @@ def test_what_the_table_does_not_know_is_a_secret_write_without_keys(spelled: Wo
     assert not is_absolute(found, spelled)
 
 
+@pytest.mark.parametrize("spelled", [("CLIENT", "NOSUCH"), (b"client", b"new-thing", 1), ("CLIENT", 7)], ids=repr)
+def test_what_nobody_knows_of_client_counts_as_state_of_its_connection(spelled: Words) -> None:
+    found = lookup(spelled)
+    assert (found.name, found.flags) == ("CLIENT", UNKNOWN | WRITE | SECRET | STATE)
+    assert not lookup(("CLIENT", "GETNAME")).flags & STATE
+
+
 @pytest.mark.parametrize(
     "spelled",
     [
@@ -246,7 +253,11 @@ KEYS = [
     ("MIGRATE h 1 a 0 10 COPY AUTH KEYS", ["a"]),
     ("LMOVE a b LEFT RIGHT", ["a", "b"]),
     ("LCS a b LEN", ["a", "b"]),
-    ("SPUBLISH channel x", []),
+    ("SPUBLISH channel x", ["channel"]),
+    ("SSUBSCRIBE a b", ["a", "b"]),
+    ("SUNSUBSCRIBE", []),
+    ("PUBLISH channel x", []),
+    ("SUBSCRIBE a b", []),
     ("GET", []),
     ("MSETEX 2 a 1 b 2 EX 5", ["a", "b"]),
 ]
