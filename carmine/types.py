@@ -1,20 +1,32 @@
 """Aliases and small value types that signatures of every room share.
 
 This room imports nothing of carmine and holds no behaviour: what a command accepts, and the named tuples its
-replies are made of. A named tuple here stays a tuple: it unpacks, compares and sorts as one.
+replies are made of. A named tuple here stays a tuple: it unpacks, compares and sorts as one. Those of streams stand
+in `stream_types.py`, which is loaded when one of them is touched.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime, timedelta
 
+    from carmine.stream_types import (
+        ClaimPage,
+        PendingEntry,
+        PendingSummary,
+        RepeatedFields,
+        StreamConsumer,
+        StreamEntry,
+        StreamGroup,
+    )
+
 __all__ = [
     "Aggregate",
     "Arg",
+    "ClaimPage",
     "EngineStats",
     "FunctionStats",
     "Instant",
@@ -22,17 +34,23 @@ __all__ = [
     "Key",
     "Library",
     "LibraryFunction",
+    "PendingEntry",
+    "PendingSummary",
     "Popped",
     "PoppedItems",
     "PoppedMember",
     "PoppedMembers",
     "Ranking",
+    "RepeatedFields",
     "RunningFunction",
     "ScanPage",
     "ScoreBound",
     "ScoredMember",
     "Seconds",
     "Side",
+    "StreamConsumer",
+    "StreamEntry",
+    "StreamGroup",
 ]
 
 T = TypeVar("T")
@@ -156,3 +174,14 @@ class FunctionStats(NamedTuple):
 
     running: RunningFunction | None
     engines: dict[str, EngineStats]
+
+
+if not TYPE_CHECKING:  # to type checkers it would make every misspelt name one of Any
+
+    def __getattr__(name: str) -> Any:
+        """Load what is known about streams at its first use."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from carmine import stream_types  # noqa: PLC0415 - only those who touch one of these names pay
+
+        return globals().setdefault(name, getattr(stream_types, name))

@@ -24,9 +24,13 @@ from carmine.commands import sorted_set_algebra as _sorted_set_algebra
 from carmine.commands import sorted_set_ranges as _sorted_set_ranges
 from carmine.commands import sorted_sets as _sorted_sets
 from carmine.commands import sorting as _sorting
+from carmine.commands import stream_groups as _stream_groups
+from carmine.commands import streams as _streams
 from carmine.commands import string_parts as _string_parts
 from carmine.commands import strings as _strings
 from carmine.commands import transactions as _transactions
+from carmine.commands._docs import share_docs
+from carmine.commands._sync import Commands
 
 if TYPE_CHECKING:
     import builtins
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from carmine.commands.server import SlowCommand
     from carmine.commands.string_parts import LcsMatches
     from carmine.commands.words import InstantMs, Milliseconds
+    from carmine.stream_types import ClaimPage, PendingEntry, PendingSummary, StreamConsumer, StreamEntry, StreamGroup
     from carmine.types import (
         Aggregate,
         Arg,
@@ -80,66 +85,24 @@ class PipelineCommands(Generic[T]):
         destination_db: int | None = None,
         replace: bool = False,
     ) -> Reply[bool]:
-        """COPY: copy a key's value and time to live to another key.
-
-        Args:
-            source: The key to copy.
-            destination: The key to make.
-            destination_db: The database of the new key; None is the same one.
-            replace: Overwrite the destination if it exists.
-
-        Returns:
-            Whether it was copied.
-
-        Since: 6.2.0. Cost: O(elements of the value). Source: redis.io/commands/copy
-        """
+        """COPY: copy a key's value and time to live to another key."""
         command = _keys.copy(source, destination, destination_db, replace)
         return self._queue(command.spec, command.words)
 
     def delete(self, *keys: Key) -> Reply[int]:
-        """DEL: delete keys.
-
-        Args:
-            *keys: The keys.
-
-        Returns:
-            How many there were.
-
-        Since: 1.0.0. Cost: O(keys, and elements of their values). Source: redis.io/commands/del
-        """
+        """DEL: delete keys."""
         return self._queue(_keys._DEL, (b"DEL", *keys))
 
     def dump(self, key: Key) -> Reply[bytes | None]:
-        """DUMP: read a value in the server's own form, for `restore`.
-
-        Args:
-            key: The key.
-
-        Returns:
-            Always bytes; None where there is no such key.
-
-        Since: 2.6.0. Cost: O(elements of the value). Source: redis.io/commands/dump
-        """
+        """DUMP: read a value in the server's own form, for `restore`."""
         return self._queue(_keys._DUMP, (b"DUMP", key))
 
     def exists(self, *keys: Key) -> Reply[int]:
-        """EXISTS: count how many of the keys exist; one that is named twice counts twice.
-
-        Args:
-            *keys: The keys.
-
-        Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/exists
-        """
+        """EXISTS: count how many of the keys exist; one that is named twice counts twice."""
         return self._queue(_keys._EXISTS, (b"EXISTS", *keys))
 
     def keys(self, pattern: Arg = "*") -> Reply[list[T]]:
-        """KEYS: read the names of all keys that match; it holds the server up, `scan` does not.
-
-        Args:
-            pattern: What the names must look like.
-
-        Since: 1.0.0. Cost: O(all keys). Source: redis.io/commands/keys
-        """
+        """KEYS: read the names of all keys that match; it holds the server up, `scan` does not."""
         return self._queue(_keys._KEYS, (b"KEYS", pattern))
 
     def migrate(
@@ -155,144 +118,46 @@ class PipelineCommands(Generic[T]):
         username: str | None = None,
         password: str | None = None,
     ) -> Reply[bool]:
-        """MIGRATE: move keys to another server.
-
-        Args:
-            host: The other server.
-            port: Its port.
-            keys: One key, or several.
-            destination_db: The database over there.
-            timeout: How long the servers' talk may stand still, in seconds.
-            copy: Keep the keys here too.
-            replace: Overwrite keys over there.
-            username: The user over there; needs `password`.
-            password: The password over there.
-
-        Returns:
-            Whether anything was moved: False where none of the keys exists.
-
-        Raises:
-            UsageError: No key, or a user without a password.
-
-        Since: 2.6.0. Cost: O(elements of the values), and the network's. Source: redis.io/commands/migrate
-        """
+        """MIGRATE: move keys to another server."""
         command = _keys.migrate(
             host, port, keys, destination_db, timeout, copy=copy, replace=replace, username=username, password=password
         )
         return self._queue(command.spec, command.words)
 
     def move(self, key: Key, db: int) -> Reply[bool]:
-        """MOVE: move a key to another database.
-
-        Args:
-            key: The key.
-            db: The other database.
-
-        Returns:
-            Whether it was moved: False where there is no such key here, or one there.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/move
-        """
+        """MOVE: move a key to another database."""
         return self._queue(_keys._MOVE, (b"MOVE", key, db))
 
     def object_encoding(self, key: Key) -> Reply[str | None]:
-        """OBJECT ENCODING: read how the server stores a value.
-
-        Args:
-            key: The key.
-
-        Returns:
-            A name such as "listpack"; None where there is no such key.
-
-        Since: 2.2.3. Cost: O(1). Source: redis.io/commands/object-encoding
-        """
+        """OBJECT ENCODING: read how the server stores a value."""
         return self._queue(_keys._OBJECT_ENCODING, (b"OBJECT", b"ENCODING", key))
 
     def object_freq(self, key: Key) -> Reply[int | None]:
-        """OBJECT FREQ: read how often a key is used, on a logarithmic scale; only with an LFU eviction policy.
-
-        Args:
-            key: The key.
-
-        Returns:
-            The counter; None where there is no such key.
-
-        Since: 4.0.0. Cost: O(1). Source: redis.io/commands/object-freq
-        """
+        """OBJECT FREQ: read how often a key is used, on a logarithmic scale; only with an LFU eviction policy."""
         return self._queue(_keys._OBJECT_FREQ, (b"OBJECT", b"FREQ", key))
 
     def object_help(self) -> Reply[list[str]]:
-        """OBJECT HELP: read the server's help on OBJECT, line by line.
-
-        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/object-help
-        """
+        """OBJECT HELP: read the server's help on OBJECT, line by line."""
         return self._queue(_keys._OBJECT_HELP, (b"OBJECT", b"HELP"))
 
     def object_idletime(self, key: Key) -> Reply[int | None]:
-        """OBJECT IDLETIME: read for how many seconds nobody has used a key; not with an LFU eviction policy.
-
-        Args:
-            key: The key.
-
-        Returns:
-            Seconds; None where there is no such key.
-
-        Since: 2.2.3. Cost: O(1). Source: redis.io/commands/object-idletime
-        """
+        """OBJECT IDLETIME: read for how many seconds nobody has used a key; not with an LFU eviction policy."""
         return self._queue(_keys._OBJECT_IDLETIME, (b"OBJECT", b"IDLETIME", key))
 
     def object_refcount(self, key: Key) -> Reply[int | None]:
-        """OBJECT REFCOUNT: read how many references the server holds to a value.
-
-        Args:
-            key: The key.
-
-        Returns:
-            The count; None where there is no such key.
-
-        Since: 2.2.3. Cost: O(1). Source: redis.io/commands/object-refcount
-        """
+        """OBJECT REFCOUNT: read how many references the server holds to a value."""
         return self._queue(_keys._OBJECT_REFCOUNT, (b"OBJECT", b"REFCOUNT", key))
 
     def randomkey(self) -> Reply[T | None]:
-        """RANDOMKEY: choose a key by chance; None where the database is empty.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/randomkey
-        """
+        """RANDOMKEY: choose a key by chance; None where the database is empty."""
         return self._queue(_keys._RANDOMKEY, (b"RANDOMKEY",))
 
     def rename(self, source: Key, destination: Key) -> Reply[bool]:
-        """RENAME: give a key another name; a key of that name is overwritten.
-
-        Args:
-            source: The key.
-            destination: Its new name.
-
-        Returns:
-            True.
-
-        Raises:
-            ServerError: There is no such key.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/rename
-        """
+        """RENAME: give a key another name; a key of that name is overwritten."""
         return self._queue(_keys._RENAME, (b"RENAME", source, destination))
 
     def renamenx(self, source: Key, destination: Key) -> Reply[bool]:
-        """RENAMENX: give a key another name only if no key has it.
-
-        Args:
-            source: The key.
-            destination: Its new name.
-
-        Returns:
-            Whether it was renamed.
-
-        Raises:
-            ServerError: There is no such key.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/renamenx
-        """
+        """RENAMENX: give a key another name only if no key has it."""
         return self._queue(_keys._RENAMENX, (b"RENAMENX", source, destination))
 
     def restore(
@@ -306,26 +171,7 @@ class PipelineCommands(Generic[T]):
         idletime: int | None = None,
         freq: int | None = None,
     ) -> Reply[bool]:
-        """RESTORE: make a key from what `dump` gave.
-
-        Args:
-            key: The key to make.
-            ttl: Time to live in milliseconds; 0 is none.
-            value: What `dump` returned.
-            replace: Overwrite a key of that name.
-            absttl: Read `ttl` as milliseconds since the epoch.
-            idletime: For how many seconds the key shall count as unused.
-            freq: The counter of its use, for LFU eviction.
-
-        Returns:
-            True.
-
-        Raises:
-            BusyKeyError: The key exists, and `replace` was not given.
-            ServerError: The value is damaged, or of another version.
-
-        Since: 2.6.0. Cost: O(elements of the value). Source: redis.io/commands/restore
-        """
+        """RESTORE: make a key from what `dump` gave."""
         command = _keys.restore(key, ttl, value, replace=replace, absttl=absttl, idletime=idletime, freq=freq)
         return self._queue(command.spec, command.words)
 
@@ -336,95 +182,29 @@ class PipelineCommands(Generic[T]):
         count: int | None = None,
         type: str | None = None,
     ) -> Reply[ScanPage[list[T]]]:
-        """SCAN: walk through all keys, a page a call.
-
-        A key that stays from beginning to end is given at least once, another one perhaps.
-
-        Args:
-            cursor: 0 to begin, then the cursor of the page before.
-            match: A pattern for the names.
-            count: About how many keys to look at; 10 when not given.
-            type: Only keys of this kind, named as by `type` (from 6.0).
-
-        Returns:
-            The next cursor, 0 at the end, and the keys; a page may be empty before the end.
-
-        Since: 2.8.0. Cost: O(count) a call. Source: redis.io/commands/scan
-        """
+        """SCAN: walk through all keys, a page a call."""
         command = _keys.scan(cursor, match, count, type)
         return self._queue(command.spec, command.words)
 
     def touch(self, *keys: Key) -> Reply[int]:
-        """TOUCH: let keys count as just used.
-
-        Args:
-            *keys: The keys.
-
-        Returns:
-            How many of them exist.
-
-        Since: 3.2.1. Cost: O(keys). Source: redis.io/commands/touch
-        """
+        """TOUCH: let keys count as just used."""
         return self._queue(_keys._TOUCH, (b"TOUCH", *keys))
 
     def type(self, key: Key) -> Reply[str]:
-        """TYPE: read what kind of value a key holds.
-
-        Args:
-            key: The key.
-
-        Returns:
-            "string", "list", "set", "zset", "hash", "stream", a module's name, or "none" where there is no such key.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/type
-        """
+        """TYPE: read what kind of value a key holds."""
         return self._queue(_keys._TYPE, (b"TYPE", key))
 
     def unlink(self, *keys: Key) -> Reply[int]:
-        """UNLINK: delete keys; the server frees large values afterwards, beside its work.
-
-        Args:
-            *keys: The keys.
-
-        Returns:
-            How many there were.
-
-        Since: 4.0.0. Cost: O(keys). Source: redis.io/commands/unlink
-        """
+        """UNLINK: delete keys; the server frees large values afterwards, beside its work."""
         return self._queue(_keys._UNLINK, (b"UNLINK", *keys))
 
     def wait(self, numreplicas: int, timeout: Seconds) -> Reply[int]:
-        """WAIT: wait until replicas have received the writes that this connection sent before.
-
-        On a pooled client that means nothing: use `client.connection()`, or the end of a pipeline.
-
-        Args:
-            numreplicas: How many replicas to wait for.
-            timeout: How long to wait at most, in seconds; 0 is for ever.
-
-        Returns:
-            How many replicas have them, be it fewer than asked for.
-
-        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/wait
-        """
+        """WAIT: wait until replicas have received the writes that this connection sent before."""
         command = _keys.wait(numreplicas, timeout)
         return self._queue(command.spec, command.words)
 
     def waitaof(self, numlocal: int, numreplicas: int, timeout: Seconds) -> Reply[tuple[int, int]]:
-        """WAITAOF: wait until the writes that this connection sent before are on disk, here and on replicas.
-
-        On a pooled client that means nothing: use `client.connection()`, or the end of a pipeline.
-
-        Args:
-            numlocal: 1 to wait for this server, else 0.
-            numreplicas: How many replicas to wait for.
-            timeout: How long to wait at most, in seconds; 0 is for ever.
-
-        Returns:
-            How many of each have them on disk, be it fewer than asked for.
-
-        Since: 7.2.0. Cost: O(1). Source: redis.io/commands/waitaof
-        """
+        """WAITAOF: wait until the writes that this connection sent before are on disk, here and on replicas."""
         command = _keys.waitaof(numlocal, numreplicas, timeout)
         return self._queue(command.spec, command.words)
 
@@ -440,25 +220,7 @@ class PipelineCommands(Generic[T]):
         gt: bool = False,
         lt: bool = False,
     ) -> Reply[bool]:
-        """EXPIRE: give a key a time to live.
-
-        Args:
-            key: The key.
-            time: Time to live; 0 and less delete the key. A fraction of a second goes out as PEXPIRE, rounded up to
-                milliseconds.
-            nx: Only a key without a time to live (from 7.0, as the other conditions).
-            xx: Only a key that has one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            Whether the time was set; False where there is no such key.
-
-        Raises:
-            UsageError: More than one of the conditions.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/expire
-        """
+        """EXPIRE: give a key a time to live."""
         command = _key_times.expire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._queue(command.spec, command.words)
 
@@ -472,52 +234,16 @@ class PipelineCommands(Generic[T]):
         gt: bool = False,
         lt: bool = False,
     ) -> Reply[bool]:
-        """EXPIREAT: say when a key shall go.
-
-        Args:
-            key: The key.
-            when: Seconds since the epoch or an aware datetime; the past deletes the key. A fraction of a second goes
-                out as PEXPIREAT.
-            nx: Only a key without a time to live (from 7.0, as the other conditions).
-            xx: Only a key that has one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            Whether the time was set; False where there is no such key.
-
-        Raises:
-            UsageError: More than one of the conditions.
-
-        Since: 1.2.0. Cost: O(1). Source: redis.io/commands/expireat
-        """
+        """EXPIREAT: say when a key shall go."""
         command = _key_times.expireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._queue(command.spec, command.words)
 
     def expiretime(self, key: Key) -> Reply[int]:
-        """EXPIRETIME: read when a key will go.
-
-        Args:
-            key: The key.
-
-        Returns:
-            Seconds since the epoch, -1 (no time to live) or -2 (no such key).
-
-        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/expiretime
-        """
+        """EXPIRETIME: read when a key will go."""
         return self._queue(_key_times._EXPIRETIME, (b"EXPIRETIME", key))
 
     def persist(self, key: Key) -> Reply[bool]:
-        """PERSIST: take a key's time to live away.
-
-        Args:
-            key: The key.
-
-        Returns:
-            Whether it had one.
-
-        Since: 2.2.0. Cost: O(1). Source: redis.io/commands/persist
-        """
+        """PERSIST: take a key's time to live away."""
         return self._queue(_key_times._PERSIST, (b"PERSIST", key))
 
     def pexpire(
@@ -530,24 +256,7 @@ class PipelineCommands(Generic[T]):
         gt: bool = False,
         lt: bool = False,
     ) -> Reply[bool]:
-        """PEXPIRE: give a key a time to live in milliseconds.
-
-        Args:
-            key: The key.
-            time: Time to live in milliseconds; 0 and less delete the key.
-            nx: Only a key without a time to live (from 7.0, as the other conditions).
-            xx: Only a key that has one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            Whether the time was set; False where there is no such key.
-
-        Raises:
-            UsageError: More than one of the conditions.
-
-        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpire
-        """
+        """PEXPIRE: give a key a time to live in milliseconds."""
         command = _key_times.pexpire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._queue(command.spec, command.words)
 
@@ -561,64 +270,20 @@ class PipelineCommands(Generic[T]):
         gt: bool = False,
         lt: bool = False,
     ) -> Reply[bool]:
-        """PEXPIREAT: say when a key shall go, in milliseconds since the epoch.
-
-        Args:
-            key: The key.
-            when: Milliseconds since the epoch, or an aware datetime; the past deletes the key.
-            nx: Only a key without a time to live (from 7.0, as the other conditions).
-            xx: Only a key that has one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            Whether the time was set; False where there is no such key.
-
-        Raises:
-            UsageError: More than one of the conditions.
-
-        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpireat
-        """
+        """PEXPIREAT: say when a key shall go, in milliseconds since the epoch."""
         command = _key_times.pexpireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._queue(command.spec, command.words)
 
     def pexpiretime(self, key: Key) -> Reply[int]:
-        """PEXPIRETIME: read when a key will go, in milliseconds since the epoch.
-
-        Args:
-            key: The key.
-
-        Returns:
-            Milliseconds since the epoch, -1 (no time to live) or -2 (no such key).
-
-        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/pexpiretime
-        """
+        """PEXPIRETIME: read when a key will go, in milliseconds since the epoch."""
         return self._queue(_key_times._PEXPIRETIME, (b"PEXPIRETIME", key))
 
     def pttl(self, key: Key) -> Reply[int]:
-        """PTTL: read a key's time to live in milliseconds.
-
-        Args:
-            key: The key.
-
-        Returns:
-            Milliseconds, -1 (no time to live) or -2 (no such key).
-
-        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pttl
-        """
+        """PTTL: read a key's time to live in milliseconds."""
         return self._queue(_key_times._PTTL, (b"PTTL", key))
 
     def ttl(self, key: Key) -> Reply[int]:
-        """TTL: read a key's time to live.
-
-        Args:
-            key: The key.
-
-        Returns:
-            Seconds, rounded by the server; -1 (no time to live) or -2 (no such key).
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/ttl
-        """
+        """TTL: read a key's time to live."""
         return self._queue(_key_times._TTL, (b"TTL", key))
 
     # sorting
@@ -690,27 +355,7 @@ class PipelineCommands(Generic[T]):
         alpha: bool = False,
         store: Key | None = None,
     ) -> Reply[Any]:
-        """SORT: read the items of a list, set or sorted set in order, or keep them under another key.
-
-        Args:
-            key: The key to read.
-            by: A pattern: sort by the keys that it makes, `*` standing for the item; one without `*` does not sort.
-            offset: How many items to leave out; needs `num`.
-            num: How many items to take.
-            get: A pattern, or several: give the values of the keys that they make; "#" is the item itself.
-            desc: From high to low.
-            alpha: Sort as text, not as numbers.
-            store: Keep the outcome as a list under this key.
-
-        Returns:
-            The items; with `get` one value for each pattern and item, None where there is no such key; with `store`
-            their number.
-
-        Raises:
-            UsageError: `offset` without `num`, or the reverse.
-
-        Since: 1.0.0. Cost: O(n + m log m), n items of which m are given. Source: redis.io/commands/sort
-        """
+        """SORT: read the items of a list, set or sorted set in order, or keep them under another key."""
         command = _sorting.sort(key, by=by, offset=offset, num=num, get=get, desc=desc, alpha=alpha, store=store)
         return self._queue(command.spec, command.words)
 
@@ -752,25 +397,7 @@ class PipelineCommands(Generic[T]):
         desc: bool = False,
         alpha: bool = False,
     ) -> Reply[Any]:
-        """SORT_RO: read the items of a list, set or sorted set in order; a replica may answer it.
-
-        Args:
-            key: The key to read.
-            by: A pattern: sort by the keys that it makes, `*` standing for the item; one without `*` does not sort.
-            offset: How many items to leave out; needs `num`.
-            num: How many items to take.
-            get: A pattern, or several: give the values of the keys that they make; "#" is the item itself.
-            desc: From high to low.
-            alpha: Sort as text, not as numbers.
-
-        Returns:
-            The items; with `get` one value for each pattern and item, None where there is no such key.
-
-        Raises:
-            UsageError: `offset` without `num`, or the reverse.
-
-        Since: 7.0.0. Cost: O(n + m log m), n items of which m are given. Source: redis.io/commands/sort_ro
-        """
+        """SORT_RO: read the items of a list, set or sorted set in order; a replica may answer it."""
         return self._queue(
             _sorting._SORT_RO, tuple(_sorting._sorting([b"SORT_RO", key], by, offset, num, get, desc, alpha))
         )
@@ -778,76 +405,25 @@ class PipelineCommands(Generic[T]):
     # strings
 
     def decr(self, key: Key, amount: int = 1) -> Reply[int]:
-        """DECR, DECRBY: subtract from the whole number that a key holds.
-
-        Args:
-            key: The key; a missing one counts as 0.
-            amount: What to subtract; other than 1 it goes out as DECRBY.
-
-        Returns:
-            The number afterwards.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/decr
-        """
+        """DECR, DECRBY: subtract from the whole number that a key holds."""
         if amount == 1:
             return self._queue(_strings._DECR, (b"DECR", key))
         return self._queue(_strings._DECRBY, (b"DECRBY", key, amount))
 
     def decrby(self, key: Key, amount: int) -> Reply[int]:
-        """DECRBY: subtract from the whole number that a key holds.
-
-        Args:
-            key: The key; a missing one counts as 0.
-            amount: What to subtract.
-
-        Returns:
-            The number afterwards.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/decrby
-        """
+        """DECRBY: subtract from the whole number that a key holds."""
         return self._queue(_strings._DECRBY, (b"DECRBY", key, amount))
 
     def delifeq(self, key: Key, value: Arg) -> Reply[bool]:
-        """DELIFEQ: delete a key if it holds this value; only Valkey has it.
-
-        Args:
-            key: The key.
-            value: The value that it must hold.
-
-        Returns:
-            Whether it was deleted.
-
-        Since: Valkey 9.0.0. Cost: O(1). Source: valkey.io/commands/delifeq
-        """
+        """DELIFEQ: delete a key if it holds this value; only Valkey has it."""
         return self._queue(_strings._DELIFEQ, (b"DELIFEQ", key, value))
 
     def get(self, key: Key) -> Reply[T | None]:
-        """GET: read the value of a key.
-
-        Args:
-            key: The key of a string.
-
-        Returns:
-            The value; None where there is no such key.
-
-        Raises:
-            WrongTypeError: The key holds another kind of value.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/get
-        """
+        """GET: read the value of a key."""
         return self._queue(_strings._GET, (b"GET", key))
 
     def getdel(self, key: Key) -> Reply[T | None]:
-        """GETDEL: read the value of a key and delete the key.
-
-        Args:
-            key: The key of a string.
-
-        Returns:
-            The value; None where there was no such key.
-
-        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/getdel
-        """
+        """GETDEL: read the value of a key and delete the key."""
         return self._queue(_strings._GETDEL, (b"GETDEL", key))
 
     def getex(
@@ -860,112 +436,34 @@ class PipelineCommands(Generic[T]):
         pxat: InstantMs | None = None,
         persist: bool = False,
     ) -> Reply[T | None]:
-        """GETEX: read the value of a key and set its time to live.
-
-        Args:
-            key: The key of a string.
-            ex: Time to live; a fraction of a second goes out as PX.
-            px: Time to live in milliseconds.
-            exat: When the key shall go; a fraction of a second goes out as PXAT.
-            pxat: When the key shall go, in milliseconds since the epoch.
-            persist: Take its time to live away.
-
-        Returns:
-            The value; None where there is no such key.
-
-        Raises:
-            UsageError: More than one of the options.
-
-        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/getex
-        """
+        """GETEX: read the value of a key and set its time to live."""
         command = _strings.getex(key, ex=ex, px=px, exat=exat, pxat=pxat, persist=persist)
         return self._queue(command.spec, command.words)
 
     def getset(self, key: Key, value: Arg) -> Reply[T | None]:
-        """GETSET: give a key a value and return the former one; `set(..., get=True)` is its successor.
-
-        Args:
-            key: The key of a string.
-            value: The value.
-
-        Returns:
-            The value before; None where there was none.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/getset
-        """
+        """GETSET: give a key a value and return the former one; `set(..., get=True)` is its successor."""
         return self._queue(_strings._GETSET, (b"GETSET", key, value))
 
     def incr(self, key: Key, amount: int = 1) -> Reply[int]:
-        """INCR, INCRBY: add to the whole number that a key holds.
-
-        Args:
-            key: The key; a missing one counts as 0.
-            amount: What to add; other than 1 it goes out as INCRBY.
-
-        Returns:
-            The number afterwards.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/incr
-        """
+        """INCR, INCRBY: add to the whole number that a key holds."""
         if amount == 1:
             return self._queue(_strings._INCR, (b"INCR", key))
         return self._queue(_strings._INCRBY, (b"INCRBY", key, amount))
 
     def incrby(self, key: Key, amount: int) -> Reply[int]:
-        """INCRBY: add to the whole number that a key holds.
-
-        Args:
-            key: The key; a missing one counts as 0.
-            amount: What to add.
-
-        Returns:
-            The number afterwards.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/incrby
-        """
+        """INCRBY: add to the whole number that a key holds."""
         return self._queue(_strings._INCRBY, (b"INCRBY", key, amount))
 
     def incrbyfloat(self, key: Key, amount: float) -> Reply[float]:
-        """INCRBYFLOAT: add to the number that a key holds.
-
-        Args:
-            key: The key; a missing one counts as 0.
-            amount: What to add.
-
-        Returns:
-            The number afterwards; the server keeps up to 17 digits after the point, a float not all of them.
-
-        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/incrbyfloat
-        """
+        """INCRBYFLOAT: add to the number that a key holds."""
         return self._queue(_strings._INCRBYFLOAT, (b"INCRBYFLOAT", key, amount))
 
     def mget(self, *keys: Key) -> Reply[list[T | None]]:
-        """MGET: read the values of several keys.
-
-        Args:
-            *keys: The keys.
-
-        Returns:
-            One value for each key, in their order; None where there is no string.
-
-        Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/mget
-        """
+        """MGET: read the values of several keys."""
         return self._queue(_strings._MGET, (b"MGET", *keys))
 
     def mset(self, mapping: Items[Key, Arg]) -> Reply[bool]:
-        """MSET: give several keys their values at once.
-
-        Args:
-            mapping: The values by key.
-
-        Returns:
-            True.
-
-        Raises:
-            UsageError: The mapping is empty.
-
-        Since: 1.0.1. Cost: O(keys). Source: redis.io/commands/mset
-        """
+        """MSET: give several keys their values at once."""
         command = _strings.mset(mapping)
         return self._queue(command.spec, command.words)
 
@@ -981,59 +479,17 @@ class PipelineCommands(Generic[T]):
         nx: bool = False,
         xx: bool = False,
     ) -> Reply[bool]:
-        """MSETEX: give several keys their values and a time to live at once; only Valkey has it, and newer Redis.
-
-        Args:
-            mapping: The values by key.
-            ex: Time to live; a fraction of a second goes out as PX.
-            px: Time to live in milliseconds.
-            exat: When the keys shall go; a fraction of a second goes out as PXAT.
-            pxat: When the keys shall go, in milliseconds since the epoch.
-            keepttl: Keep the time to live that each key has.
-            nx: Only where none of the keys exists.
-            xx: Only where all of them exist.
-
-        Returns:
-            Whether the keys were set, all or none.
-
-        Raises:
-            UsageError: The mapping is empty, or two options exclude each other.
-
-        Since: Valkey 9.1.0. Cost: O(keys). Source: valkey.io/commands/msetex
-        """
+        """MSETEX: give several keys their values and a time to live at once; only Valkey has it, and newer Redis."""
         command = _strings.msetex(mapping, ex=ex, px=px, exat=exat, pxat=pxat, keepttl=keepttl, nx=nx, xx=xx)
         return self._queue(command.spec, command.words)
 
     def msetnx(self, mapping: Items[Key, Arg]) -> Reply[bool]:
-        """MSETNX: give several keys their values, only if none of them exists.
-
-        Args:
-            mapping: The values by key.
-
-        Returns:
-            Whether the keys were set, all or none.
-
-        Raises:
-            UsageError: The mapping is empty.
-
-        Since: 1.0.1. Cost: O(keys). Source: redis.io/commands/msetnx
-        """
+        """MSETNX: give several keys their values, only if none of them exists."""
         command = _strings.msetnx(mapping)
         return self._queue(command.spec, command.words)
 
     def psetex(self, key: Key, time_ms: Milliseconds, value: Arg) -> Reply[bool]:
-        """PSETEX: give a key a value and a time to live in milliseconds; `set(..., px=)` is its successor.
-
-        Args:
-            key: The key.
-            time_ms: Time to live in milliseconds.
-            value: The value.
-
-        Returns:
-            True.
-
-        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/psetex
-        """
+        """PSETEX: give a key a value and a time to live in milliseconds; `set(..., px=)` is its successor."""
         command = _strings.psetex(key, time_ms, value)
         return self._queue(command.spec, command.words)
 
@@ -1103,30 +559,7 @@ class PipelineCommands(Generic[T]):
         ifeq: Arg | None = None,
         get: bool = False,
     ) -> Reply[Any]:
-        """SET: give a key a value, whatever it held before.
-
-        Args:
-            key: The key.
-            value: The value.
-            ex: Time to live; a fraction of a second goes out as PX.
-            px: Time to live in milliseconds.
-            exat: When the key shall go; a fraction of a second goes out as PXAT.
-            pxat: When the key shall go, in milliseconds since the epoch.
-            keepttl: Keep the time to live that the key has; otherwise it is lost.
-            nx: Only where there is no such key.
-            xx: Only where there is one.
-            ifeq: Only where the key holds this value (Valkey from 8.1).
-            get: Return the former value instead.
-
-        Returns:
-            Whether the value was set; with `get` the value before, None where there was none.
-
-        Raises:
-            UsageError: Two options that exclude each other.
-
-        Since: 1.0.0 (`keepttl` 6.0.0; `get`, `exat` and `pxat` 6.2.0; `get` with `nx` 7.0.0). Cost: O(1).
-        Source: redis.io/commands/set
-        """
+        """SET: give a key a value, whatever it held before."""
         if (
             ex is None
             and px is None
@@ -1142,64 +575,22 @@ class PipelineCommands(Generic[T]):
         return self._queue(command.spec, command.words)
 
     def setex(self, key: Key, time: Seconds, value: Arg) -> Reply[bool]:
-        """SETEX: give a key a value and a time to live; `set(..., ex=)` is its successor.
-
-        Args:
-            key: The key.
-            time: Time to live; a fraction of a second goes out as PSETEX.
-            value: The value.
-
-        Returns:
-            True.
-
-        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/setex
-        """
+        """SETEX: give a key a value and a time to live; `set(..., ex=)` is its successor."""
         command = _strings.setex(key, time, value)
         return self._queue(command.spec, command.words)
 
     def setnx(self, key: Key, value: Arg) -> Reply[bool]:
-        """SETNX: give a key a value only if it has none; `set(..., nx=True)` is its successor.
-
-        Args:
-            key: The key.
-            value: The value.
-
-        Returns:
-            Whether the value was set.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/setnx
-        """
+        """SETNX: give a key a value only if it has none; `set(..., nx=True)` is its successor."""
         return self._queue(_strings._SETNX, (b"SETNX", key, value))
 
     # string_parts
 
     def append(self, key: Key, value: Arg) -> Reply[int]:
-        """APPEND: put bytes at the end of a value; a missing key counts as empty.
-
-        Args:
-            key: The key.
-            value: What to append.
-
-        Returns:
-            The length in bytes afterwards.
-
-        Since: 2.0.0. Cost: O(1) on average. Source: redis.io/commands/append
-        """
+        """APPEND: put bytes at the end of a value; a missing key counts as empty."""
         return self._queue(_string_parts._APPEND, (b"APPEND", key, value))
 
     def getrange(self, key: Key, start: int, end: int) -> Reply[T]:
-        """GETRANGE: read a part of a value.
-
-        Args:
-            key: The key of a string.
-            start: The first byte, from 0; negative counts from the end.
-            end: The last byte, itself included.
-
-        Returns:
-            The part; empty where the key or the range is.
-
-        Since: 2.4.0. Cost: O(length of the part). Source: redis.io/commands/getrange
-        """
+        """GETRANGE: read a part of a value."""
         return self._queue(_string_parts._GETRANGE, (b"GETRANGE", key, start, end))
 
     if TYPE_CHECKING:
@@ -1240,138 +631,42 @@ class PipelineCommands(Generic[T]):
         minmatchlen: int | None = None,
         withmatchlen: bool = False,
     ) -> Reply[Any]:
-        """LCS: find the longest common subsequence of two values.
-
-        Args:
-            key1: The key of a string.
-            key2: The key of another.
-            len: Return its length alone.
-            idx: Return where it lies in both values.
-            minmatchlen: With `idx`: leave out shorter stretches.
-            withmatchlen: With `idx`: give each stretch its length.
-
-        Returns:
-            The subsequence; with `len` its length; with `idx` the stretches and the length.
-
-        Raises:
-            UsageError: `len` and `idx` together, or an option of `idx` without it.
-
-        Since: 7.0.0. Cost: O(length of one x length of the other). Source: redis.io/commands/lcs
-        """
+        """LCS: find the longest common subsequence of two values."""
         command = _string_parts.lcs(key1, key2, len=len, idx=idx, minmatchlen=minmatchlen, withmatchlen=withmatchlen)
         return self._queue(command.spec, command.words)
 
     def setrange(self, key: Key, offset: int, value: Arg) -> Reply[int]:
-        """SETRANGE: overwrite a part of a value; what lies between its end and the offset becomes zero bytes.
-
-        Args:
-            key: The key; a missing one counts as empty.
-            offset: The first byte to overwrite, from 0.
-            value: The bytes to put there.
-
-        Returns:
-            The length in bytes afterwards.
-
-        Since: 2.2.0. Cost: O(1) for short values. Source: redis.io/commands/setrange
-        """
+        """SETRANGE: overwrite a part of a value; what lies between its end and the offset becomes zero bytes."""
         return self._queue(_string_parts._SETRANGE, (b"SETRANGE", key, offset, value))
 
     def strlen(self, key: Key) -> Reply[int]:
-        """STRLEN: read the length of a value in bytes; 0 where there is no such key.
-
-        Args:
-            key: The key of a string.
-
-        Since: 2.2.0. Cost: O(1). Source: redis.io/commands/strlen
-        """
+        """STRLEN: read the length of a value in bytes; 0 where there is no such key."""
         return self._queue(_string_parts._STRLEN, (b"STRLEN", key))
 
     def substr(self, key: Key, start: int, end: int) -> Reply[T]:
-        """SUBSTR: read a part of a value; `getrange` is its successor.
-
-        Args:
-            key: The key of a string.
-            start: The first byte, from 0; negative counts from the end.
-            end: The last byte, itself included.
-
-        Returns:
-            The part; empty where the key or the range is.
-
-        Since: 1.0.0. Cost: O(length of the part). Source: redis.io/commands/substr
-        """
+        """SUBSTR: read a part of a value; `getrange` is its successor."""
         return self._queue(_string_parts._SUBSTR, (b"SUBSTR", key, start, end))
 
     # hashes
 
     def hdel(self, key: Key, *fields: Arg) -> Reply[int]:
-        """HDEL: delete fields; a hash without fields is no key any more.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-
-        Returns:
-            How many there were.
-
-        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hdel
-        """
+        """HDEL: delete fields; a hash without fields is no key any more."""
         return self._queue(_hashes._HDEL, (b"HDEL", key, *fields))
 
     def hexists(self, key: Key, field: Arg) -> Reply[bool]:
-        """HEXISTS: tell whether a hash has a field.
-
-        Args:
-            key: The key of a hash.
-            field: The field.
-
-        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/hexists
-        """
+        """HEXISTS: tell whether a hash has a field."""
         return self._queue(_hashes._HEXISTS, (b"HEXISTS", key, field))
 
     def hget(self, key: Key, field: Arg) -> Reply[T | None]:
-        """HGET: read the value of a field.
-
-        Args:
-            key: The key of a hash.
-            field: The field.
-
-        Returns:
-            The value; None where there is no such field or key.
-
-        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/hget
-        """
+        """HGET: read the value of a field."""
         return self._queue(_hashes._HGET, (b"HGET", key, field))
 
     def hgetall(self, key: Key) -> Reply[dict[T, T]]:
-        """HGETALL: read all fields and values.
-
-        Args:
-            key: The key of a hash.
-
-        Returns:
-            The values by field; empty where there is no such key.
-
-        Wire: A map on RESP3, a flat list on RESP2.
-
-        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hgetall
-        """
+        """HGETALL: read all fields and values."""
         return self._queue(_hashes._HGETALL, (b"HGETALL", key))
 
     def hgetdel(self, key: Key, *fields: Arg) -> Reply[list[T | None]]:
-        """HGETDEL: read the values of fields and delete the fields.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-
-        Returns:
-            One value for each field; None where there was no such field.
-
-        Raises:
-            UsageError: No field.
-
-        Since: 8.0.0, Valkey 9.1.0. Cost: O(fields). Source: redis.io/commands/hgetdel
-        """
+        """HGETDEL: read the values of fields and delete the fields."""
         command = _hashes.hgetdel(key, *fields)
         return self._queue(command.spec, command.words)
 
@@ -1385,110 +680,32 @@ class PipelineCommands(Generic[T]):
         pxat: InstantMs | None = None,
         persist: bool = False,
     ) -> Reply[list[T | None]]:
-        """HGETEX: read the values of fields and set their time to live.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-            ex: Time to live; a fraction of a second goes out as PX.
-            px: Time to live in milliseconds.
-            exat: When the fields shall go; a fraction of a second goes out as PXAT.
-            pxat: When the fields shall go, in milliseconds since the epoch.
-            persist: Take their time to live away.
-
-        Returns:
-            One value for each field; None where there is no such field.
-
-        Raises:
-            UsageError: No field, or more than one of the options.
-
-        Since: 8.0.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hgetex
-        """
+        """HGETEX: read the values of fields and set their time to live."""
         command = _hashes.hgetex(key, *fields, ex=ex, px=px, exat=exat, pxat=pxat, persist=persist)
         return self._queue(command.spec, command.words)
 
     def hincrby(self, key: Key, field: Arg, amount: int = 1) -> Reply[int]:
-        """HINCRBY: add to the whole number in a field.
-
-        Args:
-            key: The key of a hash; made where it is missing.
-            field: The field; a missing one counts as 0.
-            amount: What to add.
-
-        Returns:
-            The number afterwards.
-
-        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/hincrby
-        """
+        """HINCRBY: add to the whole number in a field."""
         return self._queue(_hashes._HINCRBY, (b"HINCRBY", key, field, amount))
 
     def hincrbyfloat(self, key: Key, field: Arg, amount: float) -> Reply[float]:
-        """HINCRBYFLOAT: add to the number in a field.
-
-        Args:
-            key: The key of a hash; made where it is missing.
-            field: The field; a missing one counts as 0.
-            amount: What to add.
-
-        Returns:
-            The number afterwards.
-
-        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/hincrbyfloat
-        """
+        """HINCRBYFLOAT: add to the number in a field."""
         return self._queue(_hashes._HINCRBYFLOAT, (b"HINCRBYFLOAT", key, field, amount))
 
     def hkeys(self, key: Key) -> Reply[list[T]]:
-        """HKEYS: read the names of all fields.
-
-        Args:
-            key: The key of a hash.
-
-        Returns:
-            The names; empty where there is no such key.
-
-        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hkeys
-        """
+        """HKEYS: read the names of all fields."""
         return self._queue(_hashes._HKEYS, (b"HKEYS", key))
 
     def hlen(self, key: Key) -> Reply[int]:
-        """HLEN: count the fields; 0 where there is no such key.
-
-        Args:
-            key: The key of a hash.
-
-        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/hlen
-        """
+        """HLEN: count the fields; 0 where there is no such key."""
         return self._queue(_hashes._HLEN, (b"HLEN", key))
 
     def hmget(self, key: Key, *fields: Arg) -> Reply[list[T | None]]:
-        """HMGET: read the values of several fields.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-
-        Returns:
-            One value for each field, in their order; None where there is no such field.
-
-        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hmget
-        """
+        """HMGET: read the values of several fields."""
         return self._queue(_hashes._HMGET, (b"HMGET", key, *fields))
 
     def hmset(self, key: Key, mapping: Items[Arg, Arg]) -> Reply[bool]:
-        """HMSET: give several fields their values; `hset(key, mapping=...)` is its successor.
-
-        Args:
-            key: The key of a hash; made where it is missing.
-            mapping: The values by field.
-
-        Returns:
-            True.
-
-        Raises:
-            UsageError: The mapping is empty.
-
-        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hmset
-        """
+        """HMSET: give several fields their values; `hset(key, mapping=...)` is its successor."""
         command = _hashes.hmset(key, mapping)
         return self._queue(command.spec, command.words)
 
@@ -1511,24 +728,7 @@ class PipelineCommands(Generic[T]):
         ) -> Reply[T | list[T] | list[tuple[T, T]] | None]: ...
 
     def hrandfield(self, key: Key, count: int | None = None, withvalues: bool = False) -> Reply[Any]:
-        """HRANDFIELD: choose fields by chance.
-
-        Args:
-            key: The key of a hash.
-            count: How many, each once; a negative number allows repetitions. None asks for one field as such.
-            withvalues: Return their values too.
-
-        Returns:
-            Without `count` a field, None where there is no such key; with it a list, with `withvalues` of
-            `(field, value)`.
-
-        Raises:
-            UsageError: `withvalues` without `count`.
-
-        Wire: With values, a list of pairs on RESP3, a flat list on RESP2.
-
-        Since: 6.2.0. Cost: O(count). Source: redis.io/commands/hrandfield
-        """
+        """HRANDFIELD: choose fields by chance."""
         command = _hashes.hrandfield(key, count, withvalues)
         return self._queue(command.spec, command.words)
 
@@ -1574,22 +774,7 @@ class PipelineCommands(Generic[T]):
         *,
         no_values: bool = False,
     ) -> Reply[Any]:
-        """HSCAN: walk through the fields, a page a call.
-
-        A field that stays from beginning to end is given at least once, another one perhaps.
-
-        Args:
-            key: The key of a hash.
-            cursor: 0 to begin, then the cursor of the page before.
-            match: A pattern for the names of the fields.
-            count: About how many fields to look at; 10 when not given.
-            no_values: Return names alone (from 7.4).
-
-        Returns:
-            The next cursor, 0 at the end, and the values by field; with `no_values` a list of names.
-
-        Since: 2.8.0. Cost: O(count) a call. Source: redis.io/commands/hscan
-        """
+        """HSCAN: walk through the fields, a page a call."""
         command = _hashes.hscan(key, cursor, match, count, no_values=no_values)
         return self._queue(command.spec, command.words)
 
@@ -1600,22 +785,7 @@ class PipelineCommands(Generic[T]):
         value: Arg | None = None,
         mapping: Items[Arg, Arg] | None = None,
     ) -> Reply[int]:
-        """HSET: give fields their values.
-
-        Args:
-            key: The key of a hash; made where it is missing.
-            field: One field.
-            value: Its value.
-            mapping: Values by field, instead of one field or after it.
-
-        Returns:
-            How many of the fields are new.
-
-        Raises:
-            UsageError: Field and value not together, neither they nor a mapping, or an empty one.
-
-        Since: 2.0.0 (several fields 4.0.0). Cost: O(fields). Source: redis.io/commands/hset
-        """
+        """HSET: give fields their values."""
         if mapping is None and field is not None and value is not None:
             return self._queue(_hashes._HSET, (b"HSET", key, field, value))
         command = _hashes.hset(key, field, value, mapping)
@@ -1636,71 +806,22 @@ class PipelineCommands(Generic[T]):
         nx: bool = False,
         xx: bool = False,
     ) -> Reply[bool]:
-        """HSETEX: give fields their values and a time to live.
-
-        Args:
-            key: The key of a hash.
-            mapping: The values by field.
-            ex: Time to live; a fraction of a second goes out as PX.
-            px: Time to live in milliseconds.
-            exat: When the fields shall go; a fraction of a second goes out as PXAT.
-            pxat: When the fields shall go, in milliseconds since the epoch.
-            keepttl: Keep the time to live that each field has.
-            fnx: Only where none of the fields exists.
-            fxx: Only where all of them exist.
-            nx: Only where there is no such key (Valkey).
-            xx: Only where there is one (Valkey).
-
-        Returns:
-            Whether the fields were set, all or none.
-
-        Raises:
-            UsageError: The mapping is empty, or two options exclude each other.
-
-        Since: 8.0.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hsetex
-        """
+        """HSETEX: give fields their values and a time to live."""
         command = _hashes.hsetex(
             key, mapping, ex=ex, px=px, exat=exat, pxat=pxat, keepttl=keepttl, fnx=fnx, fxx=fxx, nx=nx, xx=xx
         )
         return self._queue(command.spec, command.words)
 
     def hsetnx(self, key: Key, field: Arg, value: Arg) -> Reply[bool]:
-        """HSETNX: give a field a value only if it has none.
-
-        Args:
-            key: The key of a hash; made where it is missing.
-            field: The field.
-            value: The value.
-
-        Returns:
-            Whether the value was set.
-
-        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/hsetnx
-        """
+        """HSETNX: give a field a value only if it has none."""
         return self._queue(_hashes._HSETNX, (b"HSETNX", key, field, value))
 
     def hstrlen(self, key: Key, field: Arg) -> Reply[int]:
-        """HSTRLEN: read the length of a field's value in bytes; 0 where there is no such field.
-
-        Args:
-            key: The key of a hash.
-            field: The field.
-
-        Since: 3.2.0. Cost: O(1). Source: redis.io/commands/hstrlen
-        """
+        """HSTRLEN: read the length of a field's value in bytes; 0 where there is no such field."""
         return self._queue(_hashes._HSTRLEN, (b"HSTRLEN", key, field))
 
     def hvals(self, key: Key) -> Reply[list[T]]:
-        """HVALS: read the values of all fields.
-
-        Args:
-            key: The key of a hash.
-
-        Returns:
-            The values; empty where there is no such key.
-
-        Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hvals
-        """
+        """HVALS: read the values of all fields."""
         return self._queue(_hashes._HVALS, (b"HVALS", key))
 
     # hash_times
@@ -1715,25 +836,7 @@ class PipelineCommands(Generic[T]):
         gt: bool = False,
         lt: bool = False,
     ) -> Reply[list[int]]:
-        """HEXPIRE: give fields a time to live.
-
-        Args:
-            key: The key of a hash.
-            time: Time to live; a fraction of a second goes out as HPEXPIRE.
-            *fields: The fields.
-            nx: Only fields without a time to live.
-            xx: Only fields that have one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-        Raises:
-            UsageError: No field, or more than one of the conditions.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpire
-        """
+        """HEXPIRE: give fields a time to live."""
         command = _hash_times.hexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._queue(command.spec, command.words)
 
@@ -1747,61 +850,17 @@ class PipelineCommands(Generic[T]):
         gt: bool = False,
         lt: bool = False,
     ) -> Reply[list[int]]:
-        """HEXPIREAT: say when fields shall go.
-
-        Args:
-            key: The key of a hash.
-            when: Seconds since the epoch or an aware datetime; a fraction of a second goes out as HPEXPIREAT.
-            *fields: The fields.
-            nx: Only fields without a time to live.
-            xx: Only fields that have one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-        Raises:
-            UsageError: No field, or more than one of the conditions.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpireat
-        """
+        """HEXPIREAT: say when fields shall go."""
         command = _hash_times.hexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._queue(command.spec, command.words)
 
     def hexpiretime(self, key: Key, *fields: Arg) -> Reply[list[int]]:
-        """HEXPIRETIME: read when fields will go.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-
-        Returns:
-            For each field seconds since the epoch, -1 (no time to live) or -2 (no such field).
-
-        Raises:
-            UsageError: No field.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpiretime
-        """
+        """HEXPIRETIME: read when fields will go."""
         command = _hash_times.hexpiretime(key, *fields)
         return self._queue(command.spec, command.words)
 
     def hpersist(self, key: Key, *fields: Arg) -> Reply[list[int]]:
-        """HPERSIST: take the time to live of fields away.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-
-        Returns:
-            For each field 1 (taken away), -1 (it had none) or -2 (no such field).
-
-        Raises:
-            UsageError: No field.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpersist
-        """
+        """HPERSIST: take the time to live of fields away."""
         command = _hash_times.hpersist(key, *fields)
         return self._queue(command.spec, command.words)
 
@@ -1815,25 +874,7 @@ class PipelineCommands(Generic[T]):
         gt: bool = False,
         lt: bool = False,
     ) -> Reply[list[int]]:
-        """HPEXPIRE: give fields a time to live in milliseconds.
-
-        Args:
-            key: The key of a hash.
-            time: Time to live in milliseconds.
-            *fields: The fields.
-            nx: Only fields without a time to live.
-            xx: Only fields that have one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-        Raises:
-            UsageError: No field, or more than one of the conditions.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpire
-        """
+        """HPEXPIRE: give fields a time to live in milliseconds."""
         command = _hash_times.hpexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._queue(command.spec, command.words)
 
@@ -1847,79 +888,22 @@ class PipelineCommands(Generic[T]):
         gt: bool = False,
         lt: bool = False,
     ) -> Reply[list[int]]:
-        """HPEXPIREAT: say when fields shall go, in milliseconds since the epoch.
-
-        Args:
-            key: The key of a hash.
-            when: Milliseconds since the epoch, or an aware datetime.
-            *fields: The fields.
-            nx: Only fields without a time to live.
-            xx: Only fields that have one.
-            gt: Only where the new time is later.
-            lt: Only where the new time is earlier.
-
-        Returns:
-            For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-        Raises:
-            UsageError: No field, or more than one of the conditions.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpireat
-        """
+        """HPEXPIREAT: say when fields shall go, in milliseconds since the epoch."""
         command = _hash_times.hpexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._queue(command.spec, command.words)
 
     def hpexpiretime(self, key: Key, *fields: Arg) -> Reply[list[int]]:
-        """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-
-        Returns:
-            For each field milliseconds since the epoch, -1 (no time to live) or -2 (no such field).
-
-        Raises:
-            UsageError: No field.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpiretime
-        """
+        """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch."""
         command = _hash_times.hpexpiretime(key, *fields)
         return self._queue(command.spec, command.words)
 
     def hpttl(self, key: Key, *fields: Arg) -> Reply[list[int]]:
-        """HPTTL: read the time to live of fields in milliseconds.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-
-        Returns:
-            For each field milliseconds, -1 (no time to live) or -2 (no such field).
-
-        Raises:
-            UsageError: No field.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpttl
-        """
+        """HPTTL: read the time to live of fields in milliseconds."""
         command = _hash_times.hpttl(key, *fields)
         return self._queue(command.spec, command.words)
 
     def httl(self, key: Key, *fields: Arg) -> Reply[list[int]]:
-        """HTTL: read the time to live of fields.
-
-        Args:
-            key: The key of a hash.
-            *fields: The fields.
-
-        Returns:
-            For each field seconds, -1 (no time to live) or -2 (no such field).
-
-        Raises:
-            UsageError: No field.
-
-        Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/httl
-        """
+        """HTTL: read the time to live of fields."""
         command = _hash_times.httl(key, *fields)
         return self._queue(command.spec, command.words)
 
@@ -1933,20 +917,7 @@ class PipelineCommands(Generic[T]):
         src: Side = "LEFT",
         dest: Side = "RIGHT",
     ) -> Reply[T | None]:
-        """BLMOVE: take an item from one list, put it into another, and wait for one to come if there is none.
-
-        Args:
-            source: The list to take from.
-            destination: The list to put into; it may be the same one.
-            timeout: How long to wait at most; 0 waits for ever.
-            src: The end of `source` to take from.
-            dest: The end of `destination` to put to.
-
-        Returns:
-            The item, or None when the time was up.
-
-        Since: 6.2. Cost: O(1). Source: redis.io/commands/blmove
-        """
+        """BLMOVE: take an item from one list, put it into another, and wait for one to come if there is none."""
         command = _lists.blmove(source, destination, timeout, src, dest)
         return self._queue(command.spec, command.words)
 
@@ -1957,111 +928,39 @@ class PipelineCommands(Generic[T]):
         timeout: Seconds = 0,
         count: int | None = None,
     ) -> Reply[PoppedItems[T] | None]:
-        """BLMPOP: pop items from the first of several lists that has any, and wait for some to come.
-
-        Args:
-            keys: The lists, looked at in this order.
-            direction: The end to pop from.
-            timeout: How long to wait at most; 0 waits for ever.
-            count: How many items to pop at most, all from one list; one by default.
-
-        Returns:
-            The list's key and the items in the order of popping, or None when the time was up.
-
-        Since: 7.0. Cost: O(keys + items). Source: redis.io/commands/blmpop
-        """
+        """BLMPOP: pop items from the first of several lists that has any, and wait for some to come."""
         command = _lists.blmpop(keys, direction, timeout, count)
         return self._queue(command.spec, command.words)
 
     def blpop(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Reply[Popped[T] | None]:
-        """BLPOP: pop the first item of the first of several lists that has any, and wait for one to come.
-
-        Args:
-            keys: The lists, looked at in this order.
-            timeout: How long to wait at most; 0 waits for ever.
-
-        Returns:
-            `(key, value)`, or None when the time was up.
-
-        Since: 2.0; fractions of a second from 6.0. Cost: O(keys). Source: redis.io/commands/blpop
-        """
+        """BLPOP: pop the first item of the first of several lists that has any, and wait for one to come."""
         command = _lists.blpop(keys, timeout)
         return self._queue(command.spec, command.words)
 
     def brpop(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Reply[Popped[T] | None]:
-        """BRPOP: pop the last item of the first of several lists that has any, and wait for one to come.
-
-        Args:
-            keys: The lists, looked at in this order.
-            timeout: How long to wait at most; 0 waits for ever.
-
-        Returns:
-            `(key, value)`, or None when the time was up.
-
-        Since: 2.0; fractions of a second from 6.0. Cost: O(keys). Source: redis.io/commands/brpop
-        """
+        """BRPOP: pop the last item of the first of several lists that has any, and wait for one to come."""
         command = _lists.brpop(keys, timeout)
         return self._queue(command.spec, command.words)
 
     def brpoplpush(self, source: Key, destination: Key, timeout: Seconds = 0) -> Reply[T | None]:
-        """BRPOPLPUSH: move the last item of one list to the head of another, and wait for one to come.
-
-        Redis calls it deprecated: `blmove(source, destination, timeout, "RIGHT", "LEFT")` does the same.
-
-        Args:
-            source: The list to take from.
-            destination: The list to put into.
-            timeout: How long to wait at most; 0 waits for ever.
-
-        Returns:
-            The item, or None when the time was up.
-
-        Since: 2.2. Cost: O(1). Source: redis.io/commands/brpoplpush
-        """
+        """BRPOPLPUSH: move the last item of one list to the head of another, and wait for one to come."""
         command = _lists.brpoplpush(source, destination, timeout)
         return self._queue(command.spec, command.words)
 
     def lindex(self, key: Key, index: int) -> Reply[T | None]:
-        """LINDEX: get the item at a position; negative ones count from the end.
-
-        Returns:
-            The item, or None when the list is shorter.
-
-        Since: 1.0. Cost: O(distance from the nearer end). Source: redis.io/commands/lindex
-        """
+        """LINDEX: get the item at a position; negative ones count from the end."""
         return self._queue(_lists._LINDEX, (b"LINDEX", key, index))
 
     def linsert(self, key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg, value: Arg) -> Reply[int]:
-        """LINSERT: put an item before or after the first one that equals `pivot`.
-
-        Returns:
-            The new length; -1 when there is no such item, 0 when there is no list.
-
-        Since: 2.2. Cost: O(distance of the pivot from the head). Source: redis.io/commands/linsert
-        """
+        """LINSERT: put an item before or after the first one that equals `pivot`."""
         return self._queue(_lists._LINSERT, (b"LINSERT", key, where, pivot, value))
 
     def llen(self, key: Key) -> Reply[int]:
-        """LLEN: count the items; 0 when there is no list.
-
-        Since: 1.0. Cost: O(1). Source: redis.io/commands/llen
-        """
+        """LLEN: count the items; 0 when there is no list."""
         return self._queue(_lists._LLEN, (b"LLEN", key))
 
     def lmove(self, source: Key, destination: Key, src: Side = "LEFT", dest: Side = "RIGHT") -> Reply[T | None]:
-        """LMOVE: take an item from one list and put it into another.
-
-        Args:
-            source: The list to take from.
-            destination: The list to put into; it may be the same one.
-            src: The end of `source` to take from.
-            dest: The end of `destination` to put to.
-
-        Returns:
-            The item, or None when `source` was empty.
-
-        Since: 6.2. Cost: O(1). Source: redis.io/commands/lmove
-        """
+        """LMOVE: take an item from one list and put it into another."""
         return self._queue(_lists._LMOVE, (b"LMOVE", source, destination, src, dest))
 
     def lmpop(
@@ -2070,18 +969,7 @@ class PipelineCommands(Generic[T]):
         direction: Side,
         count: int | None = None,
     ) -> Reply[PoppedItems[T] | None]:
-        """LMPOP: pop items from the first of several lists that has any.
-
-        Args:
-            keys: The lists, looked at in this order.
-            direction: The end to pop from.
-            count: How many items to pop at most, all from one list; one by default.
-
-        Returns:
-            The list's key and the items in the order of popping, or None when all lists were empty.
-
-        Since: 7.0. Cost: O(keys + items). Source: redis.io/commands/lmpop
-        """
+        """LMPOP: pop items from the first of several lists that has any."""
         command = _lists.lmpop(keys, direction, count)
         return self._queue(command.spec, command.words)
 
@@ -2093,17 +981,7 @@ class PipelineCommands(Generic[T]):
         def lpop(self, key: Key, count: int) -> Reply[list[T] | None]: ...
 
     def lpop(self, key: Key, count: int | None = None) -> Reply[Any]:
-        """LPOP: pop from the head of a list.
-
-        Args:
-            key: The list.
-            count: How many items to pop at most; without it one, given bare.
-
-        Returns:
-            The item, or with `count` the items in the order of popping; None when there is no list.
-
-        Since: 1.0; `count` from 6.2. Cost: O(items). Source: redis.io/commands/lpop
-        """
+        """LPOP: pop from the head of a list."""
         return self._queue(_lists._LPOP, (b"LPOP", key) if count is None else (b"LPOP", key, count))
 
     if TYPE_CHECKING:
@@ -2145,80 +1023,32 @@ class PipelineCommands(Generic[T]):
         count: int | None = None,
         maxlen: int | None = None,
     ) -> Reply[Any]:
-        """LPOS: find the positions of an item.
-
-        Args:
-            key: The list.
-            value: The item to look for.
-            rank: Which match is the first to count: 1 the first, -1 the last, searched from the end.
-            count: How many positions to give at most, 0 for all; without it one, given bare.
-            maxlen: How many items to compare at most; 0 for all.
-
-        Returns:
-            The position, None when there is none; with `count` the list of positions, empty when there is none.
-
-        Since: 6.0.6. Cost: O(length). Source: redis.io/commands/lpos
-        """
+        """LPOS: find the positions of an item."""
         command = _lists.lpos(key, value, rank, count, maxlen)
         return self._queue(command.spec, command.words)
 
     def lpush(self, key: Key, *values: Arg) -> Reply[int]:
-        """LPUSH: put items at the head, one after the other, so that the last one given ends up first.
-
-        Returns:
-            The new length.
-
-        Since: 1.0. Cost: O(values). Source: redis.io/commands/lpush
-        """
+        """LPUSH: put items at the head, one after the other, so that the last one given ends up first."""
         return self._queue(_lists._LPUSH, (b"LPUSH", key, *values))
 
     def lpushx(self, key: Key, *values: Arg) -> Reply[int]:
-        """LPUSHX: put items at the head, only if the list exists.
-
-        Returns:
-            The new length; 0 when there is no list.
-
-        Since: 2.2. Cost: O(values). Source: redis.io/commands/lpushx
-        """
+        """LPUSHX: put items at the head, only if the list exists."""
         return self._queue(_lists._LPUSHX, (b"LPUSHX", key, *values))
 
     def lrange(self, key: Key, start: int, end: int) -> Reply[list[T]]:
-        """LRANGE: get the items from `start` to `end`, both included; negative positions count from the end.
-
-        Since: 1.0. Cost: O(start + items). Source: redis.io/commands/lrange
-        """
+        """LRANGE: get the items from `start` to `end`, both included; negative positions count from the end."""
         return self._queue(_lists._LRANGE, (b"LRANGE", key, start, end))
 
     def lrem(self, key: Key, count: int, value: Arg) -> Reply[int]:
-        """LREM: remove items that equal `value`.
-
-        Args:
-            key: The list.
-            count: How many to remove at most: from the head when positive, from the tail when negative, all when 0.
-            value: The item.
-
-        Returns:
-            How many were removed.
-
-        Since: 1.0. Cost: O(length). Source: redis.io/commands/lrem
-        """
+        """LREM: remove items that equal `value`."""
         return self._queue(_lists._LREM, (b"LREM", key, count, value))
 
     def lset(self, key: Key, index: int, value: Arg) -> Reply[bool]:
-        """LSET: replace the item at a position; negative ones count from the end.
-
-        Raises:
-            ServerError: There is no list, or it is shorter.
-
-        Since: 1.0. Cost: O(distance from the nearer end). Source: redis.io/commands/lset
-        """
+        """LSET: replace the item at a position; negative ones count from the end."""
         return self._queue(_lists._LSET, (b"LSET", key, index, value))
 
     def ltrim(self, key: Key, start: int, end: int) -> Reply[bool]:
-        """LTRIM: keep the items from `start` to `end`, both included, and drop the others.
-
-        Since: 1.0. Cost: O(dropped items). Source: redis.io/commands/ltrim
-        """
+        """LTRIM: keep the items from `start` to `end`, both included, and drop the others."""
         return self._queue(_lists._LTRIM, (b"LTRIM", key, start, end))
 
     if TYPE_CHECKING:
@@ -2229,151 +1059,66 @@ class PipelineCommands(Generic[T]):
         def rpop(self, key: Key, count: int) -> Reply[list[T] | None]: ...
 
     def rpop(self, key: Key, count: int | None = None) -> Reply[Any]:
-        """RPOP: pop from the tail of a list.
-
-        Args:
-            key: The list.
-            count: How many items to pop at most; without it one, given bare.
-
-        Returns:
-            The item, or with `count` the items in the order of popping; None when there is no list.
-
-        Since: 1.0; `count` from 6.2. Cost: O(items). Source: redis.io/commands/rpop
-        """
+        """RPOP: pop from the tail of a list."""
         return self._queue(_lists._RPOP, (b"RPOP", key) if count is None else (b"RPOP", key, count))
 
     def rpoplpush(self, source: Key, destination: Key) -> Reply[T | None]:
-        """RPOPLPUSH: move the last item of one list to the head of another.
-
-        Redis calls it deprecated: `lmove(source, destination, "RIGHT", "LEFT")` does the same.
-
-        Returns:
-            The item, or None when `source` was empty.
-
-        Since: 1.2. Cost: O(1). Source: redis.io/commands/rpoplpush
-        """
+        """RPOPLPUSH: move the last item of one list to the head of another."""
         return self._queue(_lists._RPOPLPUSH, (b"RPOPLPUSH", source, destination))
 
     def rpush(self, key: Key, *values: Arg) -> Reply[int]:
-        """RPUSH: put items at the tail, in the order given.
-
-        Returns:
-            The new length.
-
-        Since: 1.0. Cost: O(values). Source: redis.io/commands/rpush
-        """
+        """RPUSH: put items at the tail, in the order given."""
         return self._queue(_lists._RPUSH, (b"RPUSH", key, *values))
 
     def rpushx(self, key: Key, *values: Arg) -> Reply[int]:
-        """RPUSHX: put items at the tail, only if the list exists.
-
-        Returns:
-            The new length; 0 when there is no list.
-
-        Since: 2.2. Cost: O(values). Source: redis.io/commands/rpushx
-        """
+        """RPUSHX: put items at the tail, only if the list exists."""
         return self._queue(_lists._RPUSHX, (b"RPUSHX", key, *values))
 
     # sets
 
     def sadd(self, key: Key, *members: Arg) -> Reply[int]:
-        """SADD: put members into a set.
-
-        Returns:
-            How many were not in it before.
-
-        Since: 1.0. Cost: O(members). Source: redis.io/commands/sadd
-        """
+        """SADD: put members into a set."""
         return self._queue(_sets._SADD, (b"SADD", key, *members))
 
     def scard(self, key: Key) -> Reply[int]:
-        """SCARD: count the members; 0 when there is no set.
-
-        Since: 1.0. Cost: O(1). Source: redis.io/commands/scard
-        """
+        """SCARD: count the members; 0 when there is no set."""
         return self._queue(_sets._SCARD, (b"SCARD", key))
 
     def sdiff(self, *keys: Key) -> Reply[builtins.set[T]]:
-        """SDIFF: get the members of the first set that are in none of the others.
-
-        Wire: an array on RESP2, a set on RESP3.
-
-        Since: 1.0. Cost: O(members of all sets). Source: redis.io/commands/sdiff
-        """
+        """SDIFF: get the members of the first set that are in none of the others."""
         return self._queue(_sets._SDIFF, (b"SDIFF", *keys))
 
     def sdiffstore(self, dest: Key, *keys: Key) -> Reply[int]:
-        """SDIFFSTORE: store what SDIFF would give, in place of what was in `dest`.
-
-        Returns:
-            How many members the result has.
-
-        Since: 1.0. Cost: O(members of all sets). Source: redis.io/commands/sdiffstore
-        """
+        """SDIFFSTORE: store what SDIFF would give, in place of what was in `dest`."""
         return self._queue(_sets._SDIFFSTORE, (b"SDIFFSTORE", dest, *keys))
 
     def sinter(self, *keys: Key) -> Reply[builtins.set[T]]:
-        """SINTER: get the members that are in all of the sets.
-
-        Wire: an array on RESP2, a set on RESP3.
-
-        Since: 1.0. Cost: O(members of the smallest set * sets). Source: redis.io/commands/sinter
-        """
+        """SINTER: get the members that are in all of the sets."""
         return self._queue(_sets._SINTER, (b"SINTER", *keys))
 
     def sintercard(self, keys: Key | Iterable[Key], limit: int | None = None) -> Reply[int]:
-        """SINTERCARD: count the members that are in all of the sets.
-
-        Args:
-            keys: The sets.
-            limit: Where to stop counting; 0, as without it, counts all.
-
-        Since: 7.0. Cost: O(members of the smallest set * sets). Source: redis.io/commands/sintercard
-        """
+        """SINTERCARD: count the members that are in all of the sets."""
         command = _sets.sintercard(keys, limit)
         return self._queue(command.spec, command.words)
 
     def sinterstore(self, dest: Key, *keys: Key) -> Reply[int]:
-        """SINTERSTORE: store the members that are in all of the sets, in place of what was in `dest`.
-
-        Returns:
-            How many members the result has.
-
-        Since: 1.0. Cost: O(members of the smallest set * sets). Source: redis.io/commands/sinterstore
-        """
+        """SINTERSTORE: store the members that are in all of the sets, in place of what was in `dest`."""
         return self._queue(_sets._SINTERSTORE, (b"SINTERSTORE", dest, *keys))
 
     def sismember(self, key: Key, member: Arg) -> Reply[bool]:
-        """SISMEMBER: tell whether a member is in a set.
-
-        Since: 1.0. Cost: O(1). Source: redis.io/commands/sismember
-        """
+        """SISMEMBER: tell whether a member is in a set."""
         return self._queue(_sets._SISMEMBER, (b"SISMEMBER", key, member))
 
     def smembers(self, key: Key) -> Reply[builtins.set[T]]:
-        """SMEMBERS: get all members; empty when there is no set.
-
-        Wire: an array on RESP2, a set on RESP3.
-
-        Since: 1.0. Cost: O(members). Source: redis.io/commands/smembers
-        """
+        """SMEMBERS: get all members; empty when there is no set."""
         return self._queue(_sets._SMEMBERS, (b"SMEMBERS", key))
 
     def smismember(self, key: Key, *members: Arg) -> Reply[list[bool]]:
-        """SMISMEMBER: tell of each member, in the order given, whether it is in a set.
-
-        Since: 6.2. Cost: O(members). Source: redis.io/commands/smismember
-        """
+        """SMISMEMBER: tell of each member, in the order given, whether it is in a set."""
         return self._queue(_sets._SMISMEMBER, (b"SMISMEMBER", key, *members))
 
     def smove(self, source: Key, destination: Key, member: Arg) -> Reply[bool]:
-        """SMOVE: take a member out of one set and put it into another.
-
-        Returns:
-            Whether it was in `source`; if not, nothing was done.
-
-        Since: 1.0. Cost: O(1). Source: redis.io/commands/smove
-        """
+        """SMOVE: take a member out of one set and put it into another."""
         return self._queue(_sets._SMOVE, (b"SMOVE", source, destination, member))
 
     if TYPE_CHECKING:
@@ -2384,19 +1129,7 @@ class PipelineCommands(Generic[T]):
         def spop(self, key: Key, count: int) -> Reply[builtins.set[T]]: ...
 
     def spop(self, key: Key, count: int | None = None) -> Reply[Any]:
-        """SPOP: take out members picked at random.
-
-        Args:
-            key: The set.
-            count: How many to take at most; without it one, given bare.
-
-        Returns:
-            The member, None when there is no set; with `count` a set of members.
-
-        Wire: with `count` an array on RESP2, a set on RESP3.
-
-        Since: 1.0; `count` from 3.2. Cost: O(count). Source: redis.io/commands/spop
-        """
+        """SPOP: take out members picked at random."""
         if count is None:
             return self._queue(_sets._SPOP, (b"SPOP", key))
         return self._queue(_sets._SPOP_COUNT, (b"SPOP", key, count))
@@ -2409,28 +1142,11 @@ class PipelineCommands(Generic[T]):
         def srandmember(self, key: Key, count: int) -> Reply[list[T]]: ...
 
     def srandmember(self, key: Key, count: int | None = None) -> Reply[Any]:
-        """SRANDMEMBER: look at members picked at random.
-
-        Args:
-            key: The set.
-            count: How many different members to pick at most; a negative one picks exactly that many, each from the
-                whole set, so that one may come twice. Without it one, given bare.
-
-        Returns:
-            The member, None when there is no set; with `count` a list.
-
-        Since: 1.0; `count` from 2.6. Cost: O(count). Source: redis.io/commands/srandmember
-        """
+        """SRANDMEMBER: look at members picked at random."""
         return self._queue(_sets._SRANDMEMBER, (b"SRANDMEMBER", key) if count is None else (b"SRANDMEMBER", key, count))
 
     def srem(self, key: Key, *members: Arg) -> Reply[int]:
-        """SREM: take members out of a set.
-
-        Returns:
-            How many were in it.
-
-        Since: 1.0. Cost: O(members). Source: redis.io/commands/srem
-        """
+        """SREM: take members out of a set."""
         return self._queue(_sets._SREM, (b"SREM", key, *members))
 
     def sscan(
@@ -2440,41 +1156,16 @@ class PipelineCommands(Generic[T]):
         match: Arg | None = None,
         count: int | None = None,
     ) -> Reply[ScanPage[list[T]]]:
-        """SSCAN: walk through the members, a page a call.
-
-        A member that is in the set all the time is given at least once, possibly more often.
-
-        Args:
-            key: The set.
-            cursor: 0 to begin, then what the page before gave.
-            match: A glob pattern that members must match.
-            count: How much work to do per call; the page may be larger, smaller or empty.
-
-        Returns:
-            `(cursor, items)`; the walk is over when the cursor is 0.
-
-        Since: 2.8. Cost: O(1) a call, O(members) in all. Source: redis.io/commands/sscan
-        """
+        """SSCAN: walk through the members, a page a call."""
         command = _sets.sscan(key, cursor, match, count)
         return self._queue(command.spec, command.words)
 
     def sunion(self, *keys: Key) -> Reply[builtins.set[T]]:
-        """SUNION: get the members that are in any of the sets.
-
-        Wire: an array on RESP2, a set on RESP3.
-
-        Since: 1.0. Cost: O(members of all sets). Source: redis.io/commands/sunion
-        """
+        """SUNION: get the members that are in any of the sets."""
         return self._queue(_sets._SUNION, (b"SUNION", *keys))
 
     def sunionstore(self, dest: Key, *keys: Key) -> Reply[int]:
-        """SUNIONSTORE: store the members that are in any of the sets, in place of what was in `dest`.
-
-        Returns:
-            How many members the result has.
-
-        Since: 1.0. Cost: O(members of all sets). Source: redis.io/commands/sunionstore
-        """
+        """SUNIONSTORE: store the members that are in any of the sets, in place of what was in `dest`."""
         return self._queue(_sets._SUNIONSTORE, (b"SUNIONSTORE", dest, *keys))
 
     # sorted_sets
@@ -2486,49 +1177,17 @@ class PipelineCommands(Generic[T]):
         timeout: Seconds = 0,
         count: int | None = None,
     ) -> Reply[PoppedMembers[T] | None]:
-        """BZMPOP: pop members from the first of several sorted sets that has any, and wait for some to come.
-
-        Args:
-            keys: The sorted sets, looked at in this order.
-            order: Whether to pop those of the lowest or of the highest scores.
-            timeout: How long to wait at most; 0 waits for ever.
-            count: How many members to pop at most, all from one sorted set; one by default.
-
-        Returns:
-            The key and the members in the order of popping; None when the time was up.
-
-        Since: 7.0.0. Cost: O(keys + count * log(members)). Source: redis.io/commands/bzmpop
-        """
+        """BZMPOP: pop members from the first of several sorted sets that has any, and wait for some to come."""
         command = _sorted_sets.bzmpop(keys, order, timeout, count)
         return self._queue(command.spec, command.words)
 
     def bzpopmax(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Reply[PoppedMember[T] | None]:
-        """BZPOPMAX: pop the member of the highest score from the first sorted set that has any; wait for one.
-
-        Args:
-            keys: The sorted sets, looked at in this order.
-            timeout: How long to wait at most; 0 waits for ever.
-
-        Returns:
-            `(key, member, score)`; None when the time was up.
-
-        Since: 5.0.0; fractions of a second from 6.0.0. Cost: O(log(members)). Source: redis.io/commands/bzpopmax
-        """
+        """BZPOPMAX: pop the member of the highest score from the first sorted set that has any; wait for one."""
         command = _sorted_sets.bzpopmax(keys, timeout)
         return self._queue(command.spec, command.words)
 
     def bzpopmin(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Reply[PoppedMember[T] | None]:
-        """BZPOPMIN: pop the member of the lowest score from the first sorted set that has any; wait for one.
-
-        Args:
-            keys: The sorted sets, looked at in this order.
-            timeout: How long to wait at most; 0 waits for ever.
-
-        Returns:
-            `(key, member, score)`; None when the time was up.
-
-        Since: 5.0.0; fractions of a second from 6.0.0. Cost: O(log(members)). Source: redis.io/commands/bzpopmin
-        """
+        """BZPOPMIN: pop the member of the lowest score from the first sorted set that has any; wait for one."""
         command = _sorted_sets.bzpopmin(keys, timeout)
         return self._queue(command.spec, command.words)
 
@@ -2586,49 +1245,16 @@ class PipelineCommands(Generic[T]):
         ch: bool = False,
         incr: bool = False,
     ) -> Reply[Any]:
-        """ZADD: give members their scores.
-
-        Args:
-            key: The sorted set.
-            mapping: `{member: score}`.
-            nx: Only add members, change none.
-            xx: Only change members, add none.
-            gt: Change a member only to a higher score.
-            lt: Change a member only to a lower score.
-            ch: Count the changed members too.
-            incr: Add the score to that of the one member given, as ZINCRBY does, but under the conditions above.
-
-        Returns:
-            How many members are new (with `ch` new or changed). With `incr` the new score, None where a condition
-            forbade it.
-
-        Raises:
-            UsageError: Options that exclude each other, no member, or more than one with `incr`.
-
-        Wire: with `incr` a string on RESP2, a double on RESP3.
-
-        Since: 1.2.0 (`gt` and `lt` 6.2.0). Cost: O(log(members)) for each one given. Source: redis.io/commands/zadd
-        """
+        """ZADD: give members their scores."""
         command = _sorted_sets.zadd(key, mapping, nx=nx, xx=xx, gt=gt, lt=lt, ch=ch, incr=incr)
         return self._queue(command.spec, command.words)
 
     def zcard(self, key: Key) -> Reply[int]:
-        """ZCARD: count the members; 0 where there is no sorted set.
-
-        Since: 1.2.0. Cost: O(1). Source: redis.io/commands/zcard
-        """
+        """ZCARD: count the members; 0 where there is no sorted set."""
         return self._queue(_sorted_sets._ZCARD, (b"ZCARD", key))
 
     def zincrby(self, key: Key, amount: float, member: Arg) -> Reply[float]:
-        """ZINCRBY: add to a member's score; a missing member counts as one of score 0.
-
-        Returns:
-            The new score.
-
-        Wire: a string on RESP2, a double on RESP3.
-
-        Since: 1.2.0. Cost: O(log(members)). Source: redis.io/commands/zincrby
-        """
+        """ZINCRBY: add to a member's score; a missing member counts as one of score 0."""
         return self._queue(_sorted_sets._ZINCRBY, (b"ZINCRBY", key, amount, member))
 
     def zmpop(
@@ -2637,28 +1263,12 @@ class PipelineCommands(Generic[T]):
         order: Literal["MIN", "MAX"],
         count: int | None = None,
     ) -> Reply[PoppedMembers[T] | None]:
-        """ZMPOP: pop members from the first of several sorted sets that has any.
-
-        Args:
-            keys: The sorted sets, looked at in this order.
-            order: Whether to pop those of the lowest or of the highest scores.
-            count: How many members to pop at most, all from one sorted set; one by default.
-
-        Returns:
-            The key and the members in the order of popping; None where all were empty.
-
-        Since: 7.0.0. Cost: O(keys + count * log(members)). Source: redis.io/commands/zmpop
-        """
+        """ZMPOP: pop members from the first of several sorted sets that has any."""
         command = _sorted_sets.zmpop(keys, order, count)
         return self._queue(command.spec, command.words)
 
     def zmscore(self, key: Key, *members: Arg) -> Reply[list[float | None]]:
-        """ZMSCORE: get the score of each member, in the order given; None for one that is not there.
-
-        Wire: strings on RESP2, doubles on RESP3.
-
-        Since: 6.2.0. Cost: O(members given). Source: redis.io/commands/zmscore
-        """
+        """ZMSCORE: get the score of each member, in the order given; None for one that is not there."""
         return self._queue(_sorted_sets._ZMSCORE, (b"ZMSCORE", key, *members))
 
     if TYPE_CHECKING:
@@ -2669,19 +1279,7 @@ class PipelineCommands(Generic[T]):
         def zpopmax(self, key: Key, count: int) -> Reply[list[ScoredMember[T]]]: ...
 
     def zpopmax(self, key: Key, count: int | None = None) -> Reply[Any]:
-        """ZPOPMAX: pop members of the highest scores.
-
-        Args:
-            key: The sorted set.
-            count: How many to pop at most; without it one, given bare.
-
-        Returns:
-            `(member, score)`, None where there is no sorted set; with `count` a list, the highest score first.
-
-        Wire: a flat array of strings on RESP2; on RESP3 a double, and pairs where there is a count.
-
-        Since: 5.0.0. Cost: O(count * log(members)). Source: redis.io/commands/zpopmax
-        """
+        """ZPOPMAX: pop members of the highest scores."""
         if count is None:
             return self._queue(_sorted_sets._ZPOPMAX, (b"ZPOPMAX", key))
         return self._queue(_sorted_sets._ZPOPMAX_COUNT, (b"ZPOPMAX", key, count))
@@ -2694,19 +1292,7 @@ class PipelineCommands(Generic[T]):
         def zpopmin(self, key: Key, count: int) -> Reply[list[ScoredMember[T]]]: ...
 
     def zpopmin(self, key: Key, count: int | None = None) -> Reply[Any]:
-        """ZPOPMIN: pop members of the lowest scores.
-
-        Args:
-            key: The sorted set.
-            count: How many to pop at most; without it one, given bare.
-
-        Returns:
-            `(member, score)`, None where there is no sorted set; with `count` a list, the lowest score first.
-
-        Wire: a flat array of strings on RESP2; on RESP3 a double, and pairs where there is a count.
-
-        Since: 5.0.0. Cost: O(count * log(members)). Source: redis.io/commands/zpopmin
-        """
+        """ZPOPMIN: pop members of the lowest scores."""
         if count is None:
             return self._queue(_sorted_sets._ZPOPMIN, (b"ZPOPMIN", key))
         return self._queue(_sorted_sets._ZPOPMIN_COUNT, (b"ZPOPMIN", key, count))
@@ -2728,24 +1314,7 @@ class PipelineCommands(Generic[T]):
         ) -> Reply[T | list[T] | list[ScoredMember[T]] | None]: ...
 
     def zrandmember(self, key: Key, count: int | None = None, withscores: bool = False) -> Reply[Any]:
-        """ZRANDMEMBER: look at members picked at random.
-
-        Args:
-            key: The sorted set.
-            count: How many different members to pick at most; a negative one picks exactly that many, each from all
-                members, so that one may come twice. Without it one, given bare.
-            withscores: Give `(member, score)` instead of members; needs `count`.
-
-        Returns:
-            The member, None where there is no sorted set; with `count` a list.
-
-        Raises:
-            UsageError: `withscores` without `count`.
-
-        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
-
-        Since: 6.2.0. Cost: O(count). Source: redis.io/commands/zrandmember
-        """
+        """ZRANDMEMBER: look at members picked at random."""
         command = _sorted_sets.zrandmember(key, count, withscores)
         return self._queue(command.spec, command.words)
 
@@ -2759,32 +1328,13 @@ class PipelineCommands(Generic[T]):
         def zrank(self, key: Key, member: Arg, withscore: bool) -> Reply[int | Ranking | None]: ...
 
     def zrank(self, key: Key, member: Arg, withscore: bool = False) -> Reply[Any]:
-        """ZRANK: get a member's place, counted from 0 at the lowest score.
-
-        Args:
-            key: The sorted set.
-            member: The member.
-            withscore: Give `(rank, score)` instead of the rank.
-
-        Returns:
-            The rank; None where there is no such member.
-
-        Wire: the score is a string on RESP2, a double on RESP3.
-
-        Since: 2.0.0 (`withscore` 7.2.0). Cost: O(log(members)). Source: redis.io/commands/zrank
-        """
+        """ZRANK: get a member's place, counted from 0 at the lowest score."""
         if withscore:
             return self._queue(_sorted_sets._ZRANK_SCORE, (b"ZRANK", key, member, b"WITHSCORE"))
         return self._queue(_sorted_sets._ZRANK, (b"ZRANK", key, member))
 
     def zrem(self, key: Key, *members: Arg) -> Reply[int]:
-        """ZREM: take members out of a sorted set.
-
-        Returns:
-            How many were in it.
-
-        Since: 1.2.0. Cost: O(log(members)) for each one given. Source: redis.io/commands/zrem
-        """
+        """ZREM: take members out of a sorted set."""
         return self._queue(_sorted_sets._ZREM, (b"ZREM", key, *members))
 
     if TYPE_CHECKING:
@@ -2797,20 +1347,7 @@ class PipelineCommands(Generic[T]):
         def zrevrank(self, key: Key, member: Arg, withscore: bool) -> Reply[int | Ranking | None]: ...
 
     def zrevrank(self, key: Key, member: Arg, withscore: bool = False) -> Reply[Any]:
-        """ZREVRANK: get a member's place, counted from 0 at the highest score.
-
-        Args:
-            key: The sorted set.
-            member: The member.
-            withscore: Give `(rank, score)` instead of the rank.
-
-        Returns:
-            The rank; None where there is no such member.
-
-        Wire: the score is a string on RESP2, a double on RESP3.
-
-        Since: 2.0.0 (`withscore` 7.2.0). Cost: O(log(members)). Source: redis.io/commands/zrevrank
-        """
+        """ZREVRANK: get a member's place, counted from 0 at the highest score."""
         if withscore:
             return self._queue(_sorted_sets._ZREVRANK_SCORE, (b"ZREVRANK", key, member, b"WITHSCORE"))
         return self._queue(_sorted_sets._ZREVRANK, (b"ZREVRANK", key, member))
@@ -2857,53 +1394,22 @@ class PipelineCommands(Generic[T]):
         *,
         noscores: bool = False,
     ) -> Reply[Any]:
-        """ZSCAN: walk through the members, a page a call.
-
-        A member that is there all the time is given at least once, possibly more often.
-
-        Args:
-            key: The sorted set.
-            cursor: 0 to begin, then what the page before gave.
-            match: A glob pattern that members must match.
-            count: How much work to do per call; the page may be larger, smaller or empty.
-            noscores: Give members instead of `(member, score)` (Valkey only).
-
-        Returns:
-            `(cursor, items)`; the walk is over when the cursor is 0.
-
-        Since: 2.8.0 (`noscores` Valkey 8.1). Cost: O(1) a call, O(members) in all. Source: redis.io/commands/zscan
-        """
+        """ZSCAN: walk through the members, a page a call."""
         command = _sorted_sets.zscan(key, cursor, match, count, noscores=noscores)
         return self._queue(command.spec, command.words)
 
     def zscore(self, key: Key, member: Arg) -> Reply[float | None]:
-        """ZSCORE: get a member's score; None where there is no such member.
-
-        Wire: a string on RESP2, a double on RESP3.
-
-        Since: 1.2.0. Cost: O(1). Source: redis.io/commands/zscore
-        """
+        """ZSCORE: get a member's score; None where there is no such member."""
         return self._queue(_sorted_sets._ZSCORE, (b"ZSCORE", key, member))
 
     # sorted_set_ranges
 
     def zcount(self, key: Key, min: ScoreBound, max: ScoreBound) -> Reply[int]:
-        """ZCOUNT: count the members with scores from `min` to `max`, both included unless written as "(1.5".
-
-        Since: 2.0.0. Cost: O(log(members)). Source: redis.io/commands/zcount
-        """
+        """ZCOUNT: count the members with scores from `min` to `max`, both included unless written as "(1.5"."""
         return self._queue(_sorted_set_ranges._ZCOUNT, (b"ZCOUNT", key, min, max))
 
     def zlexcount(self, key: Key, min: str | bytes, max: str | bytes) -> Reply[int]:
-        """ZLEXCOUNT: count the members from `min` to `max` in lexical order, where all scores are equal.
-
-        Args:
-            key: The sorted set.
-            min: "[a" with a itself, "(a" without, "-" for the first of all.
-            max: In the same way; "+" for the last of all.
-
-        Since: 2.8.9. Cost: O(log(members)). Source: redis.io/commands/zlexcount
-        """
+        """ZLEXCOUNT: count the members from `min` to `max` in lexical order, where all scores are equal."""
         return self._queue(_sorted_set_ranges._ZLEXCOUNT, (b"ZLEXCOUNT", key, min, max))
 
     if TYPE_CHECKING:
@@ -2964,29 +1470,7 @@ class PipelineCommands(Generic[T]):
         num: int | None = None,
         withscores: bool = False,
     ) -> Reply[Any]:
-        """ZRANGE: get the members from `start` to `end`, both included.
-
-        Args:
-            key: The sorted set.
-            start: A rank (0 the lowest score, -1 the highest); with `byscore` a score or "(1.5"; with `bylex`
-                "[a", "(a", "-" or "+". With `rev` and one of these two the greater end.
-            end: The other end.
-            byscore: The ends are scores.
-            bylex: The ends are members in lexical order, where all scores are equal.
-            rev: From the highest score to the lowest; ranks count from the highest too.
-            offset: How many members of the range to pass over; with `num`.
-            num: How many to give at most, all when negative; with `offset`.
-            withscores: Give `(member, score)` instead of members; Redis refuses it with `bylex`.
-
-        Raises:
-            UsageError: `byscore` with `bylex`; `offset` without `num` or the reverse; both without `byscore` or
-                `bylex`.
-
-        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
-
-        Since: 1.2.0 (all options but `withscores` 6.2.0). Cost: O(log(members) + offset + result).
-        Source: redis.io/commands/zrange
-        """
+        """ZRANGE: get the members from `start` to `end`, both included."""
         if not (withscores or byscore or bylex or rev) and offset is None and num is None:
             return self._queue(_sorted_set_ranges._ZRANGE, (b"ZRANGE", key, start, end))
         command = _sorted_set_ranges.zrange(
@@ -3003,19 +1487,7 @@ class PipelineCommands(Generic[T]):
         offset: int | None = None,
         num: int | None = None,
     ) -> Reply[list[T]]:
-        """ZRANGEBYLEX: get the members from `min` to `max` in lexical order, where all scores are equal.
-
-        Redis calls it deprecated: `zrange(key, min, max, bylex=True)` does the same.
-
-        Args:
-            key: The sorted set.
-            min: "[a" with a itself, "(a" without, "-" for the first of all.
-            max: In the same way; "+" for the last of all.
-            offset: How many members of the range to pass over; with `num`.
-            num: How many to give at most, all when negative; with `offset`.
-
-        Since: 2.8.9. Cost: O(log(members) + offset + result). Source: redis.io/commands/zrangebylex
-        """
+        """ZRANGEBYLEX: get the members from `min` to `max` in lexical order, where all scores are equal."""
         command = _sorted_set_ranges.zrangebylex(key, min, max, offset=offset, num=num)
         return self._queue(command.spec, command.words)
 
@@ -3065,22 +1537,7 @@ class PipelineCommands(Generic[T]):
         num: int | None = None,
         withscores: bool = False,
     ) -> Reply[Any]:
-        """ZRANGEBYSCORE: get the members with scores from `min` to `max`, the lowest first.
-
-        Redis calls it deprecated: `zrange(key, min, max, byscore=True)` does the same.
-
-        Args:
-            key: The sorted set.
-            min: The lowest score, included unless written as "(1.5".
-            max: The highest score, in the same way.
-            offset: How many members of the range to pass over; with `num`.
-            num: How many to give at most, all when negative; with `offset`.
-            withscores: Give `(member, score)` instead of members.
-
-        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
-
-        Since: 1.0.5. Cost: O(log(members) + offset + result). Source: redis.io/commands/zrangebyscore
-        """
+        """ZRANGEBYSCORE: get the members with scores from `min` to `max`, the lowest first."""
         command = _sorted_set_ranges.zrangebyscore(key, min, max, offset=offset, num=num, withscores=withscores)
         return self._queue(command.spec, command.words)
 
@@ -3097,65 +1554,23 @@ class PipelineCommands(Generic[T]):
         offset: int | None = None,
         num: int | None = None,
     ) -> Reply[int]:
-        """ZRANGESTORE: store what ZRANGE would give, in place of what was in `dest`.
-
-        Args:
-            dest: Where to store it.
-            key: The sorted set.
-            start: As in ZRANGE.
-            end: As in ZRANGE.
-            byscore: As in ZRANGE.
-            bylex: As in ZRANGE.
-            rev: As in ZRANGE.
-            offset: As in ZRANGE.
-            num: As in ZRANGE.
-
-        Returns:
-            How many members the result has.
-
-        Raises:
-            UsageError: As in ZRANGE.
-
-        Since: 6.2.0. Cost: O(log(members) + offset + result). Source: redis.io/commands/zrangestore
-        """
+        """ZRANGESTORE: store what ZRANGE would give, in place of what was in `dest`."""
         command = _sorted_set_ranges.zrangestore(
             dest, key, start, end, byscore=byscore, bylex=bylex, rev=rev, offset=offset, num=num
         )
         return self._queue(command.spec, command.words)
 
     def zremrangebylex(self, key: Key, min: str | bytes, max: str | bytes) -> Reply[int]:
-        """ZREMRANGEBYLEX: remove the members from `min` to `max` in lexical order, where all scores are equal.
-
-        Args:
-            key: The sorted set.
-            min: "[a" with a itself, "(a" without, "-" for the first of all.
-            max: In the same way; "+" for the last of all.
-
-        Returns:
-            How many were removed.
-
-        Since: 2.8.9. Cost: O(log(members) + removed). Source: redis.io/commands/zremrangebylex
-        """
+        """ZREMRANGEBYLEX: remove the members from `min` to `max` in lexical order, where all scores are equal."""
         return self._queue(_sorted_set_ranges._ZREMRANGEBYLEX, (b"ZREMRANGEBYLEX", key, min, max))
 
     def zremrangebyrank(self, key: Key, start: int, end: int) -> Reply[int]:
         """ZREMRANGEBYRANK: remove the members with ranks from `start` to `end`, both included; -1 is the highest score.
-
-        Returns:
-            How many were removed.
-
-        Since: 2.0.0. Cost: O(log(members) + removed). Source: redis.io/commands/zremrangebyrank
         """
         return self._queue(_sorted_set_ranges._ZREMRANGEBYRANK, (b"ZREMRANGEBYRANK", key, start, end))
 
     def zremrangebyscore(self, key: Key, min: ScoreBound, max: ScoreBound) -> Reply[int]:
-        """ZREMRANGEBYSCORE: remove the members with scores from `min` to `max`, included unless written as "(1.5".
-
-        Returns:
-            How many were removed.
-
-        Since: 1.2.0. Cost: O(log(members) + removed). Source: redis.io/commands/zremrangebyscore
-        """
+        """ZREMRANGEBYSCORE: remove the members with scores from `min` to `max`, included unless written as "(1.5"."""
         return self._queue(_sorted_set_ranges._ZREMRANGEBYSCORE, (b"ZREMRANGEBYSCORE", key, min, max))
 
     if TYPE_CHECKING:
@@ -3181,18 +1596,6 @@ class PipelineCommands(Generic[T]):
 
     def zrevrange(self, key: Key, start: int, end: int, withscores: bool = False) -> Reply[Any]:
         """ZREVRANGE: get the members with ranks from `start` to `end`, both included, counted from the highest score.
-
-        Redis calls it deprecated: `zrange(key, start, end, rev=True)` does the same.
-
-        Args:
-            key: The sorted set.
-            start: The first rank; 0 is the highest score, -1 the lowest.
-            end: The last rank.
-            withscores: Give `(member, score)` instead of members.
-
-        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
-
-        Since: 1.2.0. Cost: O(log(members) + result). Source: redis.io/commands/zrevrange
         """
         command = _sorted_set_ranges.zrevrange(key, start, end, withscores)
         return self._queue(command.spec, command.words)
@@ -3206,19 +1609,7 @@ class PipelineCommands(Generic[T]):
         offset: int | None = None,
         num: int | None = None,
     ) -> Reply[list[T]]:
-        """ZREVRANGEBYLEX: get the members from `max` down to `min` in lexical order, where all scores are equal.
-
-        Redis calls it deprecated: `zrange(key, max, min, bylex=True, rev=True)` does the same.
-
-        Args:
-            key: The sorted set.
-            max: "[a" with a itself, "(a" without, "+" for the last of all.
-            min: In the same way; "-" for the first of all.
-            offset: How many members of the range to pass over; with `num`.
-            num: How many to give at most, all when negative; with `offset`.
-
-        Since: 2.8.9. Cost: O(log(members) + offset + result). Source: redis.io/commands/zrevrangebylex
-        """
+        """ZREVRANGEBYLEX: get the members from `max` down to `min` in lexical order, where all scores are equal."""
         command = _sorted_set_ranges.zrevrangebylex(key, max, min, offset=offset, num=num)
         return self._queue(command.spec, command.words)
 
@@ -3268,22 +1659,7 @@ class PipelineCommands(Generic[T]):
         num: int | None = None,
         withscores: bool = False,
     ) -> Reply[Any]:
-        """ZREVRANGEBYSCORE: get the members with scores from `max` down to `min`.
-
-        Redis calls it deprecated: `zrange(key, max, min, byscore=True, rev=True)` does the same.
-
-        Args:
-            key: The sorted set.
-            max: The highest score, included unless written as "(1.5".
-            min: The lowest score, in the same way.
-            offset: How many members of the range to pass over; with `num`.
-            num: How many to give at most, all when negative; with `offset`.
-            withscores: Give `(member, score)` instead of members.
-
-        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
-
-        Since: 2.2.0. Cost: O(log(members) + offset + result). Source: redis.io/commands/zrevrangebyscore
-        """
+        """ZREVRANGEBYSCORE: get the members with scores from `max` down to `min`."""
         command = _sorted_set_ranges.zrevrangebyscore(key, max, min, offset=offset, num=num, withscores=withscores)
         return self._queue(command.spec, command.words)
 
@@ -3299,30 +1675,12 @@ class PipelineCommands(Generic[T]):
         def zdiff(self, keys: Key | Iterable[Key], withscores: bool) -> Reply[list[T] | list[ScoredMember[T]]]: ...
 
     def zdiff(self, keys: Key | Iterable[Key], withscores: bool = False) -> Reply[Any]:
-        """ZDIFF: get the members of the first sorted set that are in none of the others.
-
-        Args:
-            keys: The sorted sets.
-            withscores: Give `(member, score)` instead of members.
-
-        Returns:
-            The members in the order of their scores.
-
-        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
-
-        Since: 6.2.0. Cost: O(members of all sets). Source: redis.io/commands/zdiff
-        """
+        """ZDIFF: get the members of the first sorted set that are in none of the others."""
         command = _sorted_set_algebra.zdiff(keys, withscores)
         return self._queue(command.spec, command.words)
 
     def zdiffstore(self, dest: Key, keys: Key | Iterable[Key]) -> Reply[int]:
-        """ZDIFFSTORE: store what ZDIFF would give, in place of what was in `dest`.
-
-        Returns:
-            How many members the result has.
-
-        Since: 6.2.0. Cost: O(members of all sets). Source: redis.io/commands/zdiffstore
-        """
+        """ZDIFFSTORE: store what ZDIFF would give, in place of what was in `dest`."""
         command = _sorted_set_algebra.zdiffstore(dest, keys)
         return self._queue(command.spec, command.words)
 
@@ -3360,32 +1718,12 @@ class PipelineCommands(Generic[T]):
         *,
         withscores: bool = False,
     ) -> Reply[Any]:
-        """ZINTER: get the members that are in all of the sorted sets.
-
-        Args:
-            keys: The sorted sets; as `{key: weight}` their scores are multiplied first.
-            aggregate: What becomes of the scores of one member; SUM by default.
-            withscores: Give `(member, score)` instead of members.
-
-        Returns:
-            The members in the order of their combined scores.
-
-        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
-
-        Since: 6.2.0. Cost: O(members of the smallest set * sets). Source: redis.io/commands/zinter
-        """
+        """ZINTER: get the members that are in all of the sorted sets."""
         command = _sorted_set_algebra.zinter(keys, aggregate, withscores=withscores)
         return self._queue(command.spec, command.words)
 
     def zintercard(self, keys: Key | Iterable[Key], limit: int | None = None) -> Reply[int]:
-        """ZINTERCARD: count the members that are in all of the sorted sets.
-
-        Args:
-            keys: The sorted sets.
-            limit: Where to stop counting; 0, as without it, counts all.
-
-        Since: 7.0.0. Cost: O(members of the smallest set * sets). Source: redis.io/commands/zintercard
-        """
+        """ZINTERCARD: count the members that are in all of the sorted sets."""
         command = _sorted_set_algebra.zintercard(keys, limit)
         return self._queue(command.spec, command.words)
 
@@ -3395,18 +1733,7 @@ class PipelineCommands(Generic[T]):
         keys: Key | Iterable[Key] | Items[Key, float],
         aggregate: Aggregate | None = None,
     ) -> Reply[int]:
-        """ZINTERSTORE: store the members that are in all of the sorted sets, in place of what was in `dest`.
-
-        Args:
-            dest: Where to store them.
-            keys: The sorted sets; as `{key: weight}` their scores are multiplied first.
-            aggregate: What becomes of the scores of one member; SUM by default.
-
-        Returns:
-            How many members the result has.
-
-        Since: 2.0.0. Cost: O(members of the smallest set * sets). Source: redis.io/commands/zinterstore
-        """
+        """ZINTERSTORE: store the members that are in all of the sorted sets, in place of what was in `dest`."""
         return self._queue(
             _sorted_set_algebra._ZINTERSTORE,
             (b"ZINTERSTORE", dest, *_sorted_set_algebra._combined("ZINTERSTORE", keys, aggregate)),
@@ -3446,20 +1773,7 @@ class PipelineCommands(Generic[T]):
         *,
         withscores: bool = False,
     ) -> Reply[Any]:
-        """ZUNION: get the members that are in any of the sorted sets.
-
-        Args:
-            keys: The sorted sets; as `{key: weight}` their scores are multiplied first.
-            aggregate: What becomes of the scores of one member; SUM by default.
-            withscores: Give `(member, score)` instead of members.
-
-        Returns:
-            The members in the order of their combined scores.
-
-        Wire: with scores a flat array of strings on RESP2, pairs on RESP3.
-
-        Since: 6.2.0. Cost: O(members of all sets). Source: redis.io/commands/zunion
-        """
+        """ZUNION: get the members that are in any of the sorted sets."""
         command = _sorted_set_algebra.zunion(keys, aggregate, withscores=withscores)
         return self._queue(command.spec, command.words)
 
@@ -3469,87 +1783,448 @@ class PipelineCommands(Generic[T]):
         keys: Key | Iterable[Key] | Items[Key, float],
         aggregate: Aggregate | None = None,
     ) -> Reply[int]:
-        """ZUNIONSTORE: store the members that are in any of the sorted sets, in place of what was in `dest`.
-
-        Args:
-            dest: Where to store them.
-            keys: The sorted sets; as `{key: weight}` their scores are multiplied first.
-            aggregate: What becomes of the scores of one member; SUM by default.
-
-        Returns:
-            How many members the result has.
-
-        Since: 2.0.0. Cost: O(members of all sets). Source: redis.io/commands/zunionstore
-        """
+        """ZUNIONSTORE: store the members that are in any of the sorted sets, in place of what was in `dest`."""
         return self._queue(
             _sorted_set_algebra._ZUNIONSTORE,
             (b"ZUNIONSTORE", dest, *_sorted_set_algebra._combined("ZUNIONSTORE", keys, aggregate)),
         )
 
+    # streams
+
+    if TYPE_CHECKING:
+
+        @overload
+        def xadd(
+            self,
+            key: Key,
+            fields: Items[Arg, Arg],
+            id: Arg = "*",
+            *,
+            nomkstream: Literal[False] = False,
+            maxlen: int | None = None,
+            minid: Arg | None = None,
+            approximate: bool = True,
+            limit: int | None = None,
+            ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+        ) -> Reply[T]: ...
+        @overload
+        def xadd(
+            self,
+            key: Key,
+            fields: Items[Arg, Arg],
+            id: Arg = "*",
+            *,
+            nomkstream: bool,
+            maxlen: int | None = None,
+            minid: Arg | None = None,
+            approximate: bool = True,
+            limit: int | None = None,
+            ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+        ) -> Reply[T | None]: ...
+
+    def xadd(
+        self,
+        key: Key,
+        fields: Items[Arg, Arg],
+        id: Arg = "*",
+        *,
+        nomkstream: bool = False,
+        maxlen: int | None = None,
+        minid: Arg | None = None,
+        approximate: bool = True,
+        limit: int | None = None,
+        ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+    ) -> Reply[Any]:
+        """XADD: add an entry at the end of a stream."""
+        command = _streams.xadd(
+            key,
+            fields,
+            id,
+            nomkstream=nomkstream,
+            maxlen=maxlen,
+            minid=minid,
+            approximate=approximate,
+            limit=limit,
+            ref_policy=ref_policy,
+        )
+        return self._queue(command.spec, command.words)
+
+    def xdel(self, key: Key, *ids: Arg) -> Reply[int]:
+        """XDEL: delete entries; what groups have pending of them stays."""
+        return self._queue(_streams._XDEL, (b"XDEL", key, *ids))
+
+    def xdelex(
+        self,
+        key: Key,
+        *ids: Arg,
+        ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+    ) -> Reply[list[int]]:
+        """XDELEX: delete entries, and say what becomes of them in groups."""
+        command = _streams.xdelex(key, *ids, ref_policy=ref_policy)
+        return self._queue(command.spec, command.words)
+
+    def xinfo_help(self) -> Reply[list[str]]:
+        """XINFO HELP: read the server's help on XINFO, line by line."""
+        return self._queue(_streams._XINFO_HELP, (b"XINFO", b"HELP"))
+
+    def xinfo_stream(self, key: Key, full: bool = False, count: int | None = None) -> Reply[dict[str, Any]]:
+        """XINFO STREAM: read what the server knows of a stream."""
+        command = _streams.xinfo_stream(key, full, count)
+        return self._queue(command.spec, command.words)
+
+    def xlen(self, key: Key) -> Reply[int]:
+        """XLEN: count the entries; 0 where there is no stream."""
+        return self._queue(_streams._XLEN, (b"XLEN", key))
+
+    def xrange(
+        self,
+        key: Key,
+        min: Arg = "-",
+        max: Arg = "+",
+        count: int | None = None,
+    ) -> Reply[list[StreamEntry[T]]]:
+        """XRANGE: read entries from one id to another, the lowest first."""
+        if count is None:
+            return self._queue(_streams._XRANGE, (b"XRANGE", key, min, max))
+        return self._queue(_streams._XRANGE, (b"XRANGE", key, min, max, b"COUNT", count))
+
+    def xread(
+        self,
+        streams: Items[Key, Arg],
+        count: int | None = None,
+        block: Seconds | None = None,
+    ) -> Reply[dict[T, list[StreamEntry[T]]]]:
+        """XREAD: read what stands in streams behind the ids given."""
+        command = _streams.xread(streams, count, block)
+        return self._queue(command.spec, command.words)
+
+    def xrevrange(
+        self,
+        key: Key,
+        max: Arg = "+",
+        min: Arg = "-",
+        count: int | None = None,
+    ) -> Reply[list[StreamEntry[T]]]:
+        """XREVRANGE: read entries from one id to another, the highest first."""
+        if count is None:
+            return self._queue(_streams._XREVRANGE, (b"XREVRANGE", key, max, min))
+        return self._queue(_streams._XREVRANGE, (b"XREVRANGE", key, max, min, b"COUNT", count))
+
+    def xsetid(
+        self,
+        key: Key,
+        last_id: Arg,
+        *,
+        entries_added: int | None = None,
+        max_deleted_id: Arg | None = None,
+    ) -> Reply[bool]:
+        """XSETID: set the last id of a stream; for those who copy streams."""
+        command = _streams.xsetid(key, last_id, entries_added=entries_added, max_deleted_id=max_deleted_id)
+        return self._queue(command.spec, command.words)
+
+    def xtrim(
+        self,
+        key: Key,
+        maxlen: int | None = None,
+        *,
+        minid: Arg | None = None,
+        approximate: bool = True,
+        limit: int | None = None,
+        ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+    ) -> Reply[int]:
+        """XTRIM: delete the oldest entries."""
+        command = _streams.xtrim(key, maxlen, minid=minid, approximate=approximate, limit=limit, ref_policy=ref_policy)
+        return self._queue(command.spec, command.words)
+
+    # stream_groups
+
+    def xack(self, key: Key, groupname: Arg, *ids: Arg) -> Reply[int]:
+        """XACK: acknowledge entries, so that the group has them pending no more."""
+        return self._queue(_stream_groups._XACK, (b"XACK", key, groupname, *ids))
+
+    def xackdel(
+        self,
+        key: Key,
+        groupname: Arg,
+        *ids: Arg,
+        ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+    ) -> Reply[list[int]]:
+        """XACKDEL: acknowledge entries and delete them."""
+        command = _stream_groups.xackdel(key, groupname, *ids, ref_policy=ref_policy)
+        return self._queue(command.spec, command.words)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def xautoclaim(
+            self,
+            key: Key,
+            groupname: Arg,
+            consumername: Arg,
+            min_idle: Seconds,
+            start_id: Arg = "0-0",
+            count: int | None = None,
+            justid: Literal[False] = False,
+        ) -> Reply[ClaimPage[T, list[StreamEntry[T]]]]: ...
+        @overload
+        def xautoclaim(
+            self,
+            key: Key,
+            groupname: Arg,
+            consumername: Arg,
+            min_idle: Seconds,
+            start_id: Arg = "0-0",
+            count: int | None = None,
+            *,
+            justid: Literal[True],
+        ) -> Reply[ClaimPage[T, list[T]]]: ...
+        @overload
+        def xautoclaim(
+            self,
+            key: Key,
+            groupname: Arg,
+            consumername: Arg,
+            min_idle: Seconds,
+            start_id: Arg = "0-0",
+            count: int | None = None,
+            justid: bool = False,
+        ) -> Reply[ClaimPage[T, list[StreamEntry[T]]] | ClaimPage[T, list[T]]]: ...
+
+    def xautoclaim(
+        self,
+        key: Key,
+        groupname: Arg,
+        consumername: Arg,
+        min_idle: Seconds,
+        start_id: Arg = "0-0",
+        count: int | None = None,
+        justid: bool = False,
+    ) -> Reply[Any]:
+        """XAUTOCLAIM: take over entries that other consumers have had pending for long."""
+        command = _stream_groups.xautoclaim(key, groupname, consumername, min_idle, start_id, count, justid)
+        return self._queue(command.spec, command.words)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def xclaim(
+            self,
+            key: Key,
+            groupname: Arg,
+            consumername: Arg,
+            min_idle: Seconds,
+            ids: Arg | Iterable[Arg],
+            *,
+            idle: Seconds | None = None,
+            time: Instant | None = None,
+            retrycount: int | None = None,
+            force: bool = False,
+            justid: Literal[False] = False,
+            lastid: Arg | None = None,
+        ) -> Reply[list[StreamEntry[T]]]: ...
+        @overload
+        def xclaim(
+            self,
+            key: Key,
+            groupname: Arg,
+            consumername: Arg,
+            min_idle: Seconds,
+            ids: Arg | Iterable[Arg],
+            *,
+            idle: Seconds | None = None,
+            time: Instant | None = None,
+            retrycount: int | None = None,
+            force: bool = False,
+            justid: Literal[True],
+            lastid: Arg | None = None,
+        ) -> Reply[list[T]]: ...
+        @overload
+        def xclaim(
+            self,
+            key: Key,
+            groupname: Arg,
+            consumername: Arg,
+            min_idle: Seconds,
+            ids: Arg | Iterable[Arg],
+            *,
+            idle: Seconds | None = None,
+            time: Instant | None = None,
+            retrycount: int | None = None,
+            force: bool = False,
+            justid: bool = False,
+            lastid: Arg | None = None,
+        ) -> Reply[list[StreamEntry[T]] | list[T]]: ...
+
+    def xclaim(
+        self,
+        key: Key,
+        groupname: Arg,
+        consumername: Arg,
+        min_idle: Seconds,
+        ids: Arg | Iterable[Arg],
+        *,
+        idle: Seconds | None = None,
+        time: Instant | None = None,
+        retrycount: int | None = None,
+        force: bool = False,
+        justid: bool = False,
+        lastid: Arg | None = None,
+    ) -> Reply[Any]:
+        """XCLAIM: take over entries that another consumer has pending."""
+        command = _stream_groups.xclaim(
+            key,
+            groupname,
+            consumername,
+            min_idle,
+            ids,
+            idle=idle,
+            time=time,
+            retrycount=retrycount,
+            force=force,
+            justid=justid,
+            lastid=lastid,
+        )
+        return self._queue(command.spec, command.words)
+
+    def xgroup_create(
+        self,
+        key: Key,
+        groupname: Arg,
+        id: Arg = "$",
+        mkstream: bool = False,
+        entries_read: int | None = None,
+    ) -> Reply[bool]:
+        """XGROUP CREATE: make a consumer group."""
+        command = _stream_groups.xgroup_create(key, groupname, id, mkstream, entries_read)
+        return self._queue(command.spec, command.words)
+
+    def xgroup_createconsumer(self, key: Key, groupname: Arg, consumername: Arg) -> Reply[bool]:
+        """XGROUP CREATECONSUMER: make a consumer; False where there was one of this name."""
+        return self._queue(
+            _stream_groups._XGROUP_CREATECONSUMER, (b"XGROUP", b"CREATECONSUMER", key, groupname, consumername)
+        )
+
+    def xgroup_delconsumer(self, key: Key, groupname: Arg, consumername: Arg) -> Reply[int]:
+        """XGROUP DELCONSUMER: remove a consumer; what it had pending can be claimed no more."""
+        return self._queue(
+            _stream_groups._XGROUP_DELCONSUMER, (b"XGROUP", b"DELCONSUMER", key, groupname, consumername)
+        )
+
+    def xgroup_destroy(self, key: Key, groupname: Arg) -> Reply[bool]:
+        """XGROUP DESTROY: remove a group with all that it has pending; False where there was none."""
+        return self._queue(_stream_groups._XGROUP_DESTROY, (b"XGROUP", b"DESTROY", key, groupname))
+
+    def xgroup_help(self) -> Reply[list[str]]:
+        """XGROUP HELP: read the server's help on XGROUP, line by line."""
+        return self._queue(_stream_groups._XGROUP_HELP, (b"XGROUP", b"HELP"))
+
+    def xgroup_setid(self, key: Key, groupname: Arg, id: Arg, entries_read: int | None = None) -> Reply[bool]:
+        """XGROUP SETID: set the last id that counts as delivered to a group."""
+        if entries_read is None:
+            return self._queue(_stream_groups._XGROUP_SETID, (b"XGROUP", b"SETID", key, groupname, id))
+        return self._queue(
+            _stream_groups._XGROUP_SETID, (b"XGROUP", b"SETID", key, groupname, id, b"ENTRIESREAD", entries_read)
+        )
+
+    def xinfo_consumers(self, key: Key, groupname: Arg) -> Reply[list[StreamConsumer[T]]]:
+        """XINFO CONSUMERS: read what the server knows of a group's consumers."""
+        return self._queue(_stream_groups._XINFO_CONSUMERS, (b"XINFO", b"CONSUMERS", key, groupname))
+
+    def xinfo_groups(self, key: Key) -> Reply[list[StreamGroup[T]]]:
+        """XINFO GROUPS: read what the server knows of a stream's groups."""
+        return self._queue(_stream_groups._XINFO_GROUPS, (b"XINFO", b"GROUPS", key))
+
+    if TYPE_CHECKING:
+
+        @overload
+        def xpending(self, key: Key, groupname: Arg) -> Reply[PendingSummary[T]]: ...
+        @overload
+        def xpending(
+            self,
+            key: Key,
+            groupname: Arg,
+            min: Arg = "-",
+            max: Arg = "+",
+            *,
+            count: int,
+            consumername: Arg | None = None,
+            min_idle: Seconds | None = None,
+        ) -> Reply[list[PendingEntry[T]]]: ...
+        @overload
+        def xpending(
+            self,
+            key: Key,
+            groupname: Arg,
+            min: Arg = "-",
+            max: Arg = "+",
+            *,
+            count: int | None = None,
+            consumername: Arg | None = None,
+            min_idle: Seconds | None = None,
+        ) -> Reply[PendingSummary[T] | list[PendingEntry[T]]]: ...
+
+    def xpending(
+        self,
+        key: Key,
+        groupname: Arg,
+        min: Arg = "-",
+        max: Arg = "+",
+        *,
+        count: int | None = None,
+        consumername: Arg | None = None,
+        min_idle: Seconds | None = None,
+    ) -> Reply[Any]:
+        """XPENDING: read what a group has pending: a summary, or with `count` the entries."""
+        command = _stream_groups.xpending(
+            key, groupname, min, max, count=count, consumername=consumername, min_idle=min_idle
+        )
+        return self._queue(command.spec, command.words)
+
+    def xreadgroup(
+        self,
+        groupname: Arg,
+        consumername: Arg,
+        streams: Items[Key, Arg],
+        count: int | None = None,
+        block: Seconds | None = None,
+        noack: bool = False,
+    ) -> Reply[dict[T, list[StreamEntry[T]]]]:
+        """XREADGROUP: read from streams as a consumer of a group."""
+        command = _stream_groups.xreadgroup(groupname, consumername, streams, count, block, noack)
+        return self._queue(command.spec, command.words)
+
     # pubsub
 
     def publish(self, channel: Key, message: Arg) -> Reply[int]:
-        """PUBLISH: send a message to all who listen to a channel.
-
-        Returns:
-            How many of this server's clients it went to; on a cluster others may have had it too.
-
-        Since: 2.0.0. Cost: O(listeners + patterns). Source: redis.io/commands/publish
-        """
+        """PUBLISH: send a message to all who listen to a channel."""
         return self._queue(_pubsub._PUBLISH, (b"PUBLISH", channel, message))
 
     def pubsub_channels(self, pattern: Key | None = None) -> Reply[list[T]]:
-        """PUBSUB CHANNELS: list the channels that somebody listens to, those of patterns apart.
-
-        Args:
-            pattern: A glob pattern that they must match.
-
-        Since: 2.8.0. Cost: O(channels). Source: redis.io/commands/pubsub-channels
-        """
+        """PUBSUB CHANNELS: list the channels that somebody listens to, those of patterns apart."""
         if pattern is None:
             return self._queue(_pubsub._PUBSUB_CHANNELS, (b"PUBSUB", b"CHANNELS"))
         return self._queue(_pubsub._PUBSUB_CHANNELS, (b"PUBSUB", b"CHANNELS", pattern))
 
     def pubsub_numpat(self) -> Reply[int]:
-        """PUBSUB NUMPAT: count the different patterns that clients listen to.
-
-        Since: 2.8.0. Cost: O(1). Source: redis.io/commands/pubsub-numpat
-        """
+        """PUBSUB NUMPAT: count the different patterns that clients listen to."""
         return self._queue(_pubsub._PUBSUB_NUMPAT, (b"PUBSUB", b"NUMPAT"))
 
     def pubsub_numsub(self, *channels: Key) -> Reply[dict[T, int]]:
-        """PUBSUB NUMSUB: count the listeners of each channel, those by pattern apart.
-
-        Since: 2.8.0. Cost: O(channels given). Source: redis.io/commands/pubsub-numsub
-        """
+        """PUBSUB NUMSUB: count the listeners of each channel, those by pattern apart."""
         return self._queue(_pubsub._PUBSUB_NUMSUB, (b"PUBSUB", b"NUMSUB", *channels))
 
     def pubsub_shardchannels(self, pattern: Key | None = None) -> Reply[list[T]]:
-        """PUBSUB SHARDCHANNELS: list the shard channels that somebody listens to.
-
-        Args:
-            pattern: A glob pattern that they must match.
-
-        Since: 7.0.0. Cost: O(channels). Source: redis.io/commands/pubsub-shardchannels
-        """
+        """PUBSUB SHARDCHANNELS: list the shard channels that somebody listens to."""
         if pattern is None:
             return self._queue(_pubsub._PUBSUB_SHARDCHANNELS, (b"PUBSUB", b"SHARDCHANNELS"))
         return self._queue(_pubsub._PUBSUB_SHARDCHANNELS, (b"PUBSUB", b"SHARDCHANNELS", pattern))
 
     def pubsub_shardnumsub(self, *channels: Key) -> Reply[dict[T, int]]:
-        """PUBSUB SHARDNUMSUB: count the listeners of each shard channel.
-
-        Since: 7.0.0. Cost: O(channels given). Source: redis.io/commands/pubsub-shardnumsub
-        """
+        """PUBSUB SHARDNUMSUB: count the listeners of each shard channel."""
         return self._queue(_pubsub._PUBSUB_SHARDNUMSUB, (b"PUBSUB", b"SHARDNUMSUB", *channels))
 
     def spublish(self, channel: Key, message: Arg) -> Reply[int]:
         """SPUBLISH: send a message to all who listen to a shard channel; on a cluster it stays in the channel's slot.
-
-        Returns:
-            How many of this server's clients it went to.
-
-        Since: 7.0.0. Cost: O(listeners). Source: redis.io/commands/spublish
         """
         return self._queue(_pubsub._SPUBLISH, (b"SPUBLISH", channel, message))
 
@@ -3561,21 +2236,7 @@ class PipelineCommands(Generic[T]):
         keys: Key | Iterable[Key] = (),
         args: Arg | Iterable[Arg] = (),
     ) -> Reply[Any]:
-        """EVAL: run a Lua script on the server.
-
-        Args:
-            script: Its text.
-            keys: Every key that it touches, KEYS in the script; their number is counted here.
-            args: What else it needs, ARGV in the script.
-
-        Returns:
-            What the script returned.
-
-        Raises:
-            ServerError: The script failed.
-
-        Since: 2.6.0. Cost: that of the script, and of sending its text. Source: redis.io/commands/eval
-        """
+        """EVAL: run a Lua script on the server."""
         command = _scripting.eval(script, keys, args)
         return self._queue(command.spec, command.words)
 
@@ -3585,21 +2246,7 @@ class PipelineCommands(Generic[T]):
         keys: Key | Iterable[Key] = (),
         args: Arg | Iterable[Arg] = (),
     ) -> Reply[Any]:
-        """EVAL_RO: run a Lua script that may not write, on a replica too.
-
-        Args:
-            script: Its text.
-            keys: Every key that it touches, KEYS in the script; their number is counted here.
-            args: What else it needs, ARGV in the script.
-
-        Returns:
-            What the script returned.
-
-        Raises:
-            ServerError: The script failed, or tried to write.
-
-        Since: 7.0.0. Cost: that of the script, and of sending its text. Source: redis.io/commands/eval_ro
-        """
+        """EVAL_RO: run a Lua script that may not write, on a replica too."""
         command = _scripting.eval_ro(script, keys, args)
         return self._queue(command.spec, command.words)
 
@@ -3609,22 +2256,7 @@ class PipelineCommands(Generic[T]):
         keys: Key | Iterable[Key] = (),
         args: Arg | Iterable[Arg] = (),
     ) -> Reply[Any]:
-        """EVALSHA: run a Lua script that the server knows, named by its hash.
-
-        Args:
-            sha: The SHA1 of its text, as 40 hexadecimal digits.
-            keys: Every key that it touches, KEYS in the script; their number is counted here.
-            args: What else it needs, ARGV in the script.
-
-        Returns:
-            What the script returned.
-
-        Raises:
-            NoScriptError: The server does not know it (any more).
-            ServerError: The script failed.
-
-        Since: 2.6.0. Cost: that of the script. Source: redis.io/commands/evalsha
-        """
+        """EVALSHA: run a Lua script that the server knows, named by its hash."""
         command = _scripting.evalsha(sha, keys, args)
         return self._queue(command.spec, command.words)
 
@@ -3634,22 +2266,7 @@ class PipelineCommands(Generic[T]):
         keys: Key | Iterable[Key] = (),
         args: Arg | Iterable[Arg] = (),
     ) -> Reply[Any]:
-        """EVALSHA_RO: run a Lua script that the server knows and that may not write, on a replica too.
-
-        Args:
-            sha: The SHA1 of its text, as 40 hexadecimal digits.
-            keys: Every key that it touches, KEYS in the script; their number is counted here.
-            args: What else it needs, ARGV in the script.
-
-        Returns:
-            What the script returned.
-
-        Raises:
-            NoScriptError: The server does not know it (any more).
-            ServerError: The script failed, or tried to write.
-
-        Since: 7.0.0. Cost: that of the script. Source: redis.io/commands/evalsha_ro
-        """
+        """EVALSHA_RO: run a Lua script that the server knows and that may not write, on a replica too."""
         command = _scripting.evalsha_ro(sha, keys, args)
         return self._queue(command.spec, command.words)
 
@@ -3659,21 +2276,7 @@ class PipelineCommands(Generic[T]):
         keys: Key | Iterable[Key] = (),
         args: Arg | Iterable[Arg] = (),
     ) -> Reply[Any]:
-        """FCALL: call a function of a library on the server.
-
-        Args:
-            function: Its name.
-            keys: Every key that it touches; their number is counted here.
-            args: What else it needs.
-
-        Returns:
-            What the function returned.
-
-        Raises:
-            ServerError: There is no such function, or it failed.
-
-        Since: 7.0.0. Cost: that of the function. Source: redis.io/commands/fcall
-        """
+        """FCALL: call a function of a library on the server."""
         command = _scripting.fcall(function, keys, args)
         return self._queue(command.spec, command.words)
 
@@ -3683,93 +2286,35 @@ class PipelineCommands(Generic[T]):
         keys: Key | Iterable[Key] = (),
         args: Arg | Iterable[Arg] = (),
     ) -> Reply[Any]:
-        """FCALL_RO: call a function that is marked `no-writes`, on a replica too.
-
-        Args:
-            function: Its name.
-            keys: Every key that it touches; their number is counted here.
-            args: What else it needs.
-
-        Returns:
-            What the function returned.
-
-        Raises:
-            ServerError: There is no such function, it may write, or it failed.
-
-        Since: 7.0.0. Cost: that of the function. Source: redis.io/commands/fcall_ro
-        """
+        """FCALL_RO: call a function that is marked `no-writes`, on a replica too."""
         command = _scripting.fcall_ro(function, keys, args)
         return self._queue(command.spec, command.words)
 
     def function_delete(self, library: str | bytes) -> Reply[bool]:
-        """FUNCTION DELETE: remove a library with all its functions.
-
-        Raises:
-            ServerError: There is no such library.
-
-        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/function-delete
-        """
+        """FUNCTION DELETE: remove a library with all its functions."""
         return self._queue(_scripting._FUNCTION_DELETE, (b"FUNCTION", b"DELETE", library))
 
     def function_dump(self) -> Reply[bytes]:
-        """FUNCTION DUMP: get all libraries as bytes for FUNCTION RESTORE, whatever the client reads strings as.
-
-        Since: 7.0.0. Cost: O(libraries). Source: redis.io/commands/function-dump
-        """
+        """FUNCTION DUMP: get all libraries as bytes for FUNCTION RESTORE, whatever the client reads strings as."""
         return self._queue(_scripting._FUNCTION_DUMP, (b"FUNCTION", b"DUMP"))
 
     def function_flush(self, mode: Literal["SYNC", "ASYNC"] | None = None) -> Reply[bool]:
-        """FUNCTION FLUSH: remove all libraries.
-
-        Args:
-            mode: Whether the reply waits until the memory is free; without it the server's configuration says.
-
-        Since: 7.0.0. Cost: O(functions). Source: redis.io/commands/function-flush
-        """
+        """FUNCTION FLUSH: remove all libraries."""
         return self._queue(
             _scripting._FUNCTION_FLUSH, (b"FUNCTION", b"FLUSH") if mode is None else (b"FUNCTION", b"FLUSH", mode)
         )
 
     def function_kill(self) -> Reply[bool]:
-        """FUNCTION KILL: stop the function that runs, if it has not written yet.
-
-        Raises:
-            NotBusyError: None runs.
-            UnkillableError: It has written.
-
-        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/function-kill
-        """
+        """FUNCTION KILL: stop the function that runs, if it has not written yet."""
         return self._queue(_scripting._FUNCTION_KILL, (b"FUNCTION", b"KILL"))
 
     def function_list(self, library: str | bytes | None = None, withcode: bool = False) -> Reply[list[Library]]:
-        """FUNCTION LIST: tell of the libraries and their functions.
-
-        Args:
-            library: A glob pattern that their names must match.
-            withcode: Give the code of each too; without it `.code` is None.
-
-        Wire: flat arrays on RESP2, maps on RESP3.
-
-        Since: 7.0.0. Cost: O(functions). Source: redis.io/commands/function-list
-        """
+        """FUNCTION LIST: tell of the libraries and their functions."""
         command = _scripting.function_list(library, withcode)
         return self._queue(command.spec, command.words)
 
     def function_load(self, code: str | bytes, replace: bool = False) -> Reply[str]:
-        """FUNCTION LOAD: add a library.
-
-        Args:
-            code: Its text, which begins as `#!lua name=mylib`.
-            replace: Put it in place of the one of this name.
-
-        Returns:
-            The library's name.
-
-        Raises:
-            ServerError: The code is wrong, or the library exists.
-
-        Since: 7.0.0. Cost: O(1), that of compiling apart. Source: redis.io/commands/function-load
-        """
+        """FUNCTION LOAD: add a library."""
         if replace:
             return self._queue(_scripting._FUNCTION_LOAD, (b"FUNCTION", b"LOAD", b"REPLACE", code))
         return self._queue(_scripting._FUNCTION_LOAD, (b"FUNCTION", b"LOAD", code))
@@ -3779,219 +2324,94 @@ class PipelineCommands(Generic[T]):
         payload: bytes,
         policy: Literal["APPEND", "REPLACE", "FLUSH"] | None = None,
     ) -> Reply[bool]:
-        """FUNCTION RESTORE: add the libraries of a FUNCTION DUMP.
-
-        Args:
-            payload: What FUNCTION DUMP gave.
-            policy: APPEND, as without it, fails on a library that exists; REPLACE replaces it; FLUSH empties first.
-
-        Raises:
-            ServerError: The payload is wrong, or a library exists.
-
-        Since: 7.0.0. Cost: O(functions). Source: redis.io/commands/function-restore
-        """
+        """FUNCTION RESTORE: add the libraries of a FUNCTION DUMP."""
         if policy is None:
             return self._queue(_scripting._FUNCTION_RESTORE, (b"FUNCTION", b"RESTORE", payload))
         return self._queue(_scripting._FUNCTION_RESTORE, (b"FUNCTION", b"RESTORE", payload, policy))
 
     def function_stats(self) -> Reply[FunctionStats]:
-        """FUNCTION STATS: tell which function runs, and how much each engine holds.
-
-        The server answers it while a function blocks everything else.
-
-        Wire: flat arrays on RESP2, maps on RESP3.
-
-        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/function-stats
-        """
+        """FUNCTION STATS: tell which function runs, and how much each engine holds."""
         return self._queue(_scripting._FUNCTION_STATS, (b"FUNCTION", b"STATS"))
 
     def script_exists(self, *shas: str | bytes) -> Reply[list[bool]]:
-        """SCRIPT EXISTS: tell of each hash, in the order given, whether the server knows the script.
-
-        Since: 2.6.0. Cost: O(hashes). Source: redis.io/commands/script-exists
-        """
+        """SCRIPT EXISTS: tell of each hash, in the order given, whether the server knows the script."""
         return self._queue(_scripting._SCRIPT_EXISTS, (b"SCRIPT", b"EXISTS", *shas))
 
     def script_flush(self, mode: Literal["SYNC", "ASYNC"] | None = None) -> Reply[bool]:
-        """SCRIPT FLUSH: let the server forget all scripts.
-
-        Args:
-            mode: Whether the reply waits until the memory is free; without it the server's configuration says.
-
-        Since: 2.6.0 (`mode` 6.2.0). Cost: O(scripts). Source: redis.io/commands/script-flush
-        """
+        """SCRIPT FLUSH: let the server forget all scripts."""
         return self._queue(
             _scripting._SCRIPT_FLUSH, (b"SCRIPT", b"FLUSH") if mode is None else (b"SCRIPT", b"FLUSH", mode)
         )
 
     def script_kill(self) -> Reply[bool]:
-        """SCRIPT KILL: stop the script that runs, if it has not written yet.
-
-        Raises:
-            NotBusyError: None runs.
-            UnkillableError: It has written.
-
-        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/script-kill
-        """
+        """SCRIPT KILL: stop the script that runs, if it has not written yet."""
         return self._queue(_scripting._SCRIPT_KILL, (b"SCRIPT", b"KILL"))
 
     def script_load(self, script: str | bytes) -> Reply[str]:
-        """SCRIPT LOAD: let the server know a script without running it.
-
-        Returns:
-            Its hash, for EVALSHA.
-
-        Since: 2.6.0. Cost: O(length of the text). Source: redis.io/commands/script-load
-        """
+        """SCRIPT LOAD: let the server know a script without running it."""
         return self._queue(_scripting._SCRIPT_LOAD, (b"SCRIPT", b"LOAD", script))
 
     # transactions
 
     def discard(self) -> Reply[bool]:
-        """DISCARD: drop what was queued since MULTI, and forget what is watched.
-
-        Raises:
-            ServerError: There was no MULTI.
-
-        Since: 2.0.0. Cost: O(queued commands). Source: redis.io/commands/discard
-        """
+        """DISCARD: drop what was queued since MULTI, and forget what is watched."""
         return self._queue(_transactions._DISCARD, (b"DISCARD",))
 
     def exec(self) -> Reply[list[Any] | None]:
-        """EXEC: run what was queued since MULTI, and forget what is watched.
-
-        Returns:
-            The replies as the protocol gave them, not shaped as each command's own method would; an error among them
-            is a ServerError in its place. None where a watched key had been changed: nothing was run.
-
-        Raises:
-            ExecAbortError: A command was refused while it was queued: nothing was run.
-
-        Since: 1.2.0. Cost: that of the queued commands. Source: redis.io/commands/exec
-        """
+        """EXEC: run what was queued since MULTI, and forget what is watched."""
         return self._queue(_transactions._EXEC, (b"EXEC",))
 
     def multi(self) -> Reply[bool]:
-        """MULTI: from here on commands are queued, each answered by QUEUED, until EXEC or DISCARD.
-
-        Since: 1.2.0. Cost: O(1). Source: redis.io/commands/multi
-        """
+        """MULTI: from here on commands are queued, each answered by QUEUED, until EXEC or DISCARD."""
         return self._queue(_transactions._MULTI, (b"MULTI",))
 
     def unwatch(self) -> Reply[bool]:
-        """UNWATCH: forget what is watched.
-
-        Since: 2.2.0. Cost: O(1). Source: redis.io/commands/unwatch
-        """
+        """UNWATCH: forget what is watched."""
         return self._queue(_transactions._UNWATCH, (b"UNWATCH",))
 
     def watch(self, *keys: Key) -> Reply[bool]:
-        """WATCH: let the next EXEC do nothing if one of these keys is changed by then.
-
-        Since: 2.2.0. Cost: O(keys). Source: redis.io/commands/watch
-        """
+        """WATCH: let the next EXEC do nothing if one of these keys is changed by then."""
         return self._queue(_transactions._WATCH, (b"WATCH", *keys))
 
     # connection
 
     def auth(self, password: str, username: str | None = None) -> Reply[bool]:
-        """AUTH: make this connection another user's.
-
-        Args:
-            password: The password.
-            username: The user; None is the default one.
-
-        Returns:
-            True.
-
-        Raises:
-            AuthError: Wrong user or password.
-
-        Since: 1.0.0 (`username` 6.0.0). Cost: O(1). Source: redis.io/commands/auth
-        """
+        """AUTH: make this connection another user's."""
         if username is None:
             return self._queue(_connection._AUTH, (b"AUTH", password))
         return self._queue(_connection._AUTH, (b"AUTH", username, password))
 
     def client_caching(self, on: bool) -> Reply[bool]:
-        """CLIENT CACHING: track the keys of this connection's next command, or not.
-
-        Args:
-            on: Yes after `client_tracking(optin=True)`, no after `client_tracking(optout=True)`.
-
-        Returns:
-            True.
-
-        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/client-caching
-        """
+        """CLIENT CACHING: track the keys of this connection's next command, or not."""
         return self._queue(_connection._CLIENT_CACHING, (b"CLIENT", b"CACHING", b"YES" if on else b"NO"))
 
     def client_capa(self, *capabilities: str) -> Reply[bool]:
-        """CLIENT CAPA: tell the server what this connection understands, such as "redirect"; only Valkey has it.
-
-        Args:
-            *capabilities: Names; unknown ones are ignored.
-
-        Returns:
-            True.
-
-        Since: Valkey 8.0.0. Cost: O(1). Source: valkey.io/commands/client-capa
-        """
+        """CLIENT CAPA: tell the server what this connection understands, such as "redirect"; only Valkey has it."""
         return self._queue(_connection._CLIENT_CAPA, (b"CLIENT", b"CAPA", *capabilities))
 
     def client_getname(self) -> Reply[str | None]:
-        """CLIENT GETNAME: read this connection's name; None where it has none.
-
-        Since: 2.6.9. Cost: O(1). Source: redis.io/commands/client-getname
-        """
+        """CLIENT GETNAME: read this connection's name; None where it has none."""
         return self._queue(_connection._CLIENT_GETNAME, (b"CLIENT", b"GETNAME"))
 
     def client_getredir(self) -> Reply[int]:
-        """CLIENT GETREDIR: read which connection gets the invalidations of this one.
-
-        Returns:
-            Its id; 0 when this connection gets them itself, -1 when nothing is tracked.
-
-        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/client-getredir
-        """
+        """CLIENT GETREDIR: read which connection gets the invalidations of this one."""
         return self._queue(_connection._CLIENT_GETREDIR, (b"CLIENT", b"GETREDIR"))
 
     def client_help(self) -> Reply[list[str]]:
-        """CLIENT HELP: read the server's help on CLIENT, line by line.
-
-        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/client-help
-        """
+        """CLIENT HELP: read the server's help on CLIENT, line by line."""
         return self._queue(_connection._CLIENT_HELP, (b"CLIENT", b"HELP"))
 
     def client_id(self) -> Reply[int]:
-        """CLIENT ID: read the number that the server gave this connection.
-
-        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/client-id
-        """
+        """CLIENT ID: read the number that the server gave this connection."""
         return self._queue(_connection._CLIENT_ID, (b"CLIENT", b"ID"))
 
     def client_import_source(self, on: bool) -> Reply[bool]:
-        """CLIENT IMPORT-SOURCE: let this connection touch expired keys while the server imports; only Valkey has it.
-
-        Args:
-            on: Whether it may.
-
-        Returns:
-            True.
-
-        Since: Valkey 8.1.0. Cost: O(1). Source: valkey.io/commands/client-import-source
-        """
+        """CLIENT IMPORT-SOURCE: let this connection touch expired keys while the server imports; only Valkey has it."""
         command = _connection.client_import_source(on)
         return self._queue(command.spec, command.words)
 
     def client_info(self) -> Reply[dict[str, str]]:
-        """CLIENT INFO: read what the server knows of this connection.
-
-        Returns:
-            Values by name, all of them text, such as `{"id": "7", "addr": "127.0.0.1:50000", ...}`.
-
-        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/client-info
-        """
+        """CLIENT INFO: read what the server knows of this connection."""
         return self._queue(_connection._CLIENT_INFO, (b"CLIENT", b"INFO"))
 
     def client_kill(
@@ -4005,25 +2425,7 @@ class PipelineCommands(Generic[T]):
         skipme: bool | None = None,
         maxage: int | None = None,
     ) -> Reply[int]:
-        """CLIENT KILL: close connections of the server's clients; all conditions must hold.
-
-        Args:
-            client_id: The connection's number.
-            type: "normal", "replica", "pubsub" or "primary".
-            user: The user it belongs to (from 6.0).
-            addr: Its "host:port".
-            laddr: The "host:port" of the server that it reached (from 6.2).
-            skipme: Whether this connection is spared; the server's default is yes.
-            maxage: At least so many seconds old (from 7.4).
-
-        Returns:
-            How many were closed.
-
-        Raises:
-            UsageError: No condition.
-
-        Since: 2.4.0 (conditions 2.8.12). Cost: O(connections). Source: redis.io/commands/client-kill
-        """
+        """CLIENT KILL: close connections of the server's clients; all conditions must hold."""
         command = _connection.client_kill(
             client_id=client_id, type=type, user=user, addr=addr, laddr=laddr, skipme=skipme, maxage=maxage
         )
@@ -4034,91 +2436,31 @@ class PipelineCommands(Generic[T]):
         type: str | None = None,
         client_ids: Iterable[int] | None = None,
     ) -> Reply[list[dict[str, str]]]:
-        """CLIENT LIST: read what the server knows of its connections.
-
-        Args:
-            type: Only "normal", "replica", "pubsub" or "master" ones.
-            client_ids: Only those with these numbers (from 6.2).
-
-        Returns:
-            One dict for each connection, all values text.
-
-        Raises:
-            UsageError: Both conditions, or an empty list of numbers.
-
-        Since: 2.4.0. Cost: O(connections). Source: redis.io/commands/client-list
-        """
+        """CLIENT LIST: read what the server knows of its connections."""
         command = _connection.client_list(type, client_ids)
         return self._queue(command.spec, command.words)
 
     def client_no_evict(self, on: bool) -> Reply[bool]:
-        """CLIENT NO-EVICT: keep this connection when the server closes connections to save memory, or not.
-
-        Args:
-            on: Whether it is kept.
-
-        Returns:
-            True.
-
-        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/client-no-evict
-        """
+        """CLIENT NO-EVICT: keep this connection when the server closes connections to save memory, or not."""
         command = _connection.client_no_evict(on)
         return self._queue(command.spec, command.words)
 
     def client_no_touch(self, on: bool) -> Reply[bool]:
-        """CLIENT NO-TOUCH: let this connection's commands leave it unnoticed when a key was last used, or not.
-
-        Args:
-            on: Whether its commands go unnoticed.
-
-        Returns:
-            True.
-
-        Since: 7.2.0. Cost: O(1). Source: redis.io/commands/client-no-touch
-        """
+        """CLIENT NO-TOUCH: let this connection's commands leave it unnoticed when a key was last used, or not."""
         command = _connection.client_no_touch(on)
         return self._queue(command.spec, command.words)
 
     def client_pause(self, timeout: Seconds, mode: Literal["ALL", "WRITE"] | None = None) -> Reply[bool]:
-        """CLIENT PAUSE: let all clients' commands wait.
-
-        Args:
-            timeout: For how long, in seconds.
-            mode: "WRITE" stops writes alone (from 6.2); the server's default is "ALL".
-
-        Returns:
-            True.
-
-        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/client-pause
-        """
+        """CLIENT PAUSE: let all clients' commands wait."""
         command = _connection.client_pause(timeout, mode)
         return self._queue(command.spec, command.words)
 
     def client_setinfo(self, attribute: Literal["LIB-NAME", "LIB-VER"], value: str) -> Reply[bool]:
-        """CLIENT SETINFO: tell the server which library this connection uses.
-
-        Args:
-            attribute: What is told.
-            value: Its value, without spaces.
-
-        Returns:
-            True.
-
-        Since: 7.2.0. Cost: O(1). Source: redis.io/commands/client-setinfo
-        """
+        """CLIENT SETINFO: tell the server which library this connection uses."""
         return self._queue(_connection._CLIENT_SETINFO, (b"CLIENT", b"SETINFO", attribute, value))
 
     def client_setname(self, name: str) -> Reply[bool]:
-        """CLIENT SETNAME: give this connection a name; the option `client_name` does it for all of a client.
-
-        Args:
-            name: The name, without spaces; empty takes it away.
-
-        Returns:
-            True.
-
-        Since: 2.6.9. Cost: O(1). Source: redis.io/commands/client-setname
-        """
+        """CLIENT SETNAME: give this connection a name; the option `client_name` does it for all of a client."""
         return self._queue(_connection._CLIENT_SETNAME, (b"CLIENT", b"SETNAME", name))
 
     def client_tracking(
@@ -4132,74 +2474,28 @@ class PipelineCommands(Generic[T]):
         optout: bool = False,
         noloop: bool = False,
     ) -> Reply[bool]:
-        """CLIENT TRACKING: have the server tell when keys that this connection read change, or not.
-
-        Args:
-            on: Whether it tells.
-            redirect: The number of the connection that is told instead.
-            prefixes: With `bcast`: only keys that begin so.
-            bcast: Tell of all keys, read or not.
-            optin: Only keys of a command that follows `client_caching(True)`.
-            optout: No keys of a command that follows `client_caching(False)`.
-            noloop: Nothing of what this connection changes itself.
-
-        Returns:
-            True.
-
-        Raises:
-            UsageError: `optin` and `optout` together.
-
-        Since: 6.0.0. Cost: O(prefixes). Source: redis.io/commands/client-tracking
-        """
+        """CLIENT TRACKING: have the server tell when keys that this connection read change, or not."""
         command = _connection.client_tracking(
             on, redirect=redirect, prefixes=prefixes, bcast=bcast, optin=optin, optout=optout, noloop=noloop
         )
         return self._queue(command.spec, command.words)
 
     def client_trackinginfo(self) -> Reply[dict[str, Any]]:
-        """CLIENT TRACKINGINFO: read what the server tracks for this connection.
-
-        Returns:
-            `flags` as a set, `redirect` as a number (-1 where nothing is tracked), `prefixes` as a list.
-
-        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/client-trackinginfo
-        """
+        """CLIENT TRACKINGINFO: read what the server tracks for this connection."""
         return self._queue(_connection._CLIENT_TRACKINGINFO, (b"CLIENT", b"TRACKINGINFO"))
 
     def client_unblock(self, client_id: int, error: bool = False) -> Reply[bool]:
-        """CLIENT UNBLOCK: end the waiting of another connection's blocking command.
-
-        Args:
-            client_id: The connection's number.
-            error: Whether that command ends with an error instead of as if its time were up.
-
-        Returns:
-            Whether it was waiting.
-
-        Since: 5.0.0. Cost: O(log connections). Source: redis.io/commands/client-unblock
-        """
+        """CLIENT UNBLOCK: end the waiting of another connection's blocking command."""
         return self._queue(
             _connection._CLIENT_UNBLOCK, (b"CLIENT", b"UNBLOCK", client_id, b"ERROR" if error else b"TIMEOUT")
         )
 
     def client_unpause(self) -> Reply[bool]:
-        """CLIENT UNPAUSE: end what `client_pause` began.
-
-        Returns:
-            True.
-
-        Since: 6.2.0. Cost: O(paused connections). Source: redis.io/commands/client-unpause
-        """
+        """CLIENT UNPAUSE: end what `client_pause` began."""
         return self._queue(_connection._CLIENT_UNPAUSE, (b"CLIENT", b"UNPAUSE"))
 
     def echo(self, message: Arg) -> Reply[T]:
-        """ECHO: have the server say what it was told.
-
-        Args:
-            message: Anything.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/echo
-        """
+        """ECHO: have the server say what it was told."""
         return self._queue(_connection._ECHO, (b"ECHO", message))
 
     def hello(
@@ -4210,25 +2506,7 @@ class PipelineCommands(Generic[T]):
         password: str | None = None,
         setname: str | None = None,
     ) -> Reply[dict[str, Any]]:
-        """HELLO: read what the server says of itself, and agree with it on a protocol, a user and a name.
-
-        Args:
-            protover: The protocol from here on; None keeps it.
-            username: The user, with `password`.
-            password: The password.
-            setname: This connection's name.
-
-        Returns:
-            `server`, `version`, `proto`, `id`, `mode`, `role`, `modules`.
-
-        Raises:
-            UsageError: `password` or `setname` without `protover`.
-            AuthError: Wrong user or password.
-
-        Wire: A map on RESP3, a flat list on RESP2.
-
-        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/hello
-        """
+        """HELLO: read what the server says of itself, and agree with it on a protocol, a user and a name."""
         command = _connection.hello(protover, username=username, password=password, setname=setname)
         return self._queue(command.spec, command.words)
 
@@ -4240,364 +2518,138 @@ class PipelineCommands(Generic[T]):
         def ping(self, message: Arg) -> Reply[T]: ...
 
     def ping(self, message: Arg | None = None) -> Reply[Any]:
-        """PING: ask whether the server answers.
-
-        Args:
-            message: What it shall say; None lets it say PONG.
-
-        Returns:
-            True, or the message.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/ping
-        """
+        """PING: ask whether the server answers."""
         if message is None:
             return self._queue(_connection._PING, (b"PING",))
         return self._queue(_connection._PING_MESSAGE, (b"PING", message))
 
     def reset(self) -> Reply[bool]:
-        """RESET: take all state from this connection: user, database, name, transaction, subscriptions, protocol.
-
-        Returns:
-            True.
-
-        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/reset
-        """
+        """RESET: take all state from this connection: user, database, name, transaction, subscriptions, protocol."""
         return self._queue(_connection._RESET, (b"RESET",))
 
     def select(self, db: int) -> Reply[bool]:
-        """SELECT: change the database of this connection; the option `db` does it for all of a client.
-
-        Args:
-            db: The database's number.
-
-        Returns:
-            True.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/select
-        """
+        """SELECT: change the database of this connection; the option `db` does it for all of a client."""
         return self._queue(_connection._SELECT, (b"SELECT", db))
 
     # server
 
     def bgrewriteaof(self) -> Reply[bool]:
-        """BGREWRITEAOF: begin to write the append-only file anew.
-
-        Returns:
-            True: it has begun, or will when a running save is done.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/bgrewriteaof
-        """
+        """BGREWRITEAOF: begin to write the append-only file anew."""
         return self._queue(_server._BGREWRITEAOF, (b"BGREWRITEAOF",))
 
     def bgsave(self, schedule: bool = False) -> Reply[bool]:
-        """BGSAVE: begin to save all data to disk.
-
-        Args:
-            schedule: While the append-only file is being written, wait for its end instead of failing.
-
-        Returns:
-            True: it has begun, or will.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/bgsave
-        """
+        """BGSAVE: begin to save all data to disk."""
         if schedule:
             return self._queue(_server._BGSAVE, (b"BGSAVE", b"SCHEDULE"))
         return self._queue(_server._BGSAVE, (b"BGSAVE",))
 
     def config_get(self, *patterns: str) -> Reply[dict[str, str]]:
-        """CONFIG GET: read configuration parameters.
-
-        Args:
-            *patterns: Names, or patterns of names (several from 7.0).
-
-        Returns:
-            Values by name, all of them text.
-
-        Wire: A map on RESP3, a flat list on RESP2.
-
-        Since: 2.0.0. Cost: O(parameters). Source: redis.io/commands/config-get
-        """
+        """CONFIG GET: read configuration parameters."""
         return self._queue(_server._CONFIG_GET, (b"CONFIG", b"GET", *patterns))
 
     def config_resetstat(self) -> Reply[bool]:
-        """CONFIG RESETSTAT: set the counters of INFO back.
-
-        Returns:
-            True.
-
-        Since: 2.0.0. Cost: O(1). Source: redis.io/commands/config-resetstat
-        """
+        """CONFIG RESETSTAT: set the counters of INFO back."""
         return self._queue(_server._CONFIG_RESETSTAT, (b"CONFIG", b"RESETSTAT"))
 
     def config_rewrite(self) -> Reply[bool]:
-        """CONFIG REWRITE: write the configuration in force to the file that the server began with.
-
-        Returns:
-            True.
-
-        Raises:
-            ServerError: It began without one, or cannot write it.
-
-        Since: 2.8.0. Cost: O(parameters). Source: redis.io/commands/config-rewrite
-        """
+        """CONFIG REWRITE: write the configuration in force to the file that the server began with."""
         return self._queue(_server._CONFIG_REWRITE, (b"CONFIG", b"REWRITE"))
 
     def config_set(self, parameter: str, value: Arg, *more: Arg) -> Reply[bool]:
-        """CONFIG SET: change configuration parameters, all or none.
-
-        Args:
-            parameter: A name.
-            value: Its value.
-            *more: More names and values, in turn (from 7.0).
-
-        Returns:
-            True.
-
-        Raises:
-            UsageError: A name without a value.
-            ServerError: A name is unknown, or a value is not fit.
-
-        Since: 2.0.0. Cost: O(parameters). Source: redis.io/commands/config-set
-        """
+        """CONFIG SET: change configuration parameters, all or none."""
         command = _server.config_set(parameter, value, *more)
         return self._queue(command.spec, command.words)
 
     def dbsize(self) -> Reply[int]:
-        """DBSIZE: count the keys of the database.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/dbsize
-        """
+        """DBSIZE: count the keys of the database."""
         return self._queue(_server._DBSIZE, (b"DBSIZE",))
 
     def flushall(self, asynchronous: bool = False) -> Reply[bool]:
-        """FLUSHALL: delete all keys of all databases.
-
-        Args:
-            asynchronous: Free the memory afterwards, beside other work.
-
-        Returns:
-            True.
-
-        Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/flushall
-        """
+        """FLUSHALL: delete all keys of all databases."""
         if asynchronous:
             return self._queue(_server._FLUSHALL, (b"FLUSHALL", b"ASYNC"))
         return self._queue(_server._FLUSHALL, (b"FLUSHALL",))
 
     def flushdb(self, asynchronous: bool = False) -> Reply[bool]:
-        """FLUSHDB: delete all keys of the database.
-
-        Args:
-            asynchronous: Free the memory afterwards, beside other work.
-
-        Returns:
-            True.
-
-        Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/flushdb
-        """
+        """FLUSHDB: delete all keys of the database."""
         if asynchronous:
             return self._queue(_server._FLUSHDB, (b"FLUSHDB", b"ASYNC"))
         return self._queue(_server._FLUSHDB, (b"FLUSHDB",))
 
     def info(self, *sections: str) -> Reply[dict[str, Any]]:
-        """INFO: read what the server tells of itself.
-
-        Args:
-            *sections: Such as "memory" (several from 7.0); none asks for the usual ones.
-
-        Returns:
-            Values by name: whole numbers as int, numbers with a point as float, `a=1,b=2` as a dict, all else and all
-            versions as text; `modules` is a list.
-
-        Wire: A verbatim string on RESP3, a bulk string on RESP2.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/info
-        """
+        """INFO: read what the server tells of itself."""
         return self._queue(_server._INFO, (b"INFO", *sections))
 
     def lastsave(self) -> Reply[int]:
-        """LASTSAVE: read when the data was last saved, in seconds since the epoch.
-
-        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/lastsave
-        """
+        """LASTSAVE: read when the data was last saved, in seconds since the epoch."""
         return self._queue(_server._LASTSAVE, (b"LASTSAVE",))
 
     def lolwut(self, version: int | None = None, *numbers: int) -> Reply[str]:
-        """LOLWUT: have the server draw a picture, and tell its version.
-
-        Args:
-            version: Of which version; None is its own.
-            *numbers: Measures of the picture; need `version`.
-
-        Since: 5.0.0. Cost: O(picture). Source: redis.io/commands/lolwut
-        """
+        """LOLWUT: have the server draw a picture, and tell its version."""
         if version is None:
             return self._queue(_server._LOLWUT, (b"LOLWUT",))
         return self._queue(_server._LOLWUT, (b"LOLWUT", b"VERSION", version, *numbers))
 
     def memory_usage(self, key: Key, samples: int | None = None) -> Reply[int | None]:
-        """MEMORY USAGE: estimate the bytes that a key and its value take.
-
-        Args:
-            key: The key.
-            samples: How many elements to look at; 0 is all, 5 when not given.
-
-        Returns:
-            Bytes; None where there is no such key.
-
-        Since: 4.0.0. Cost: O(samples). Source: redis.io/commands/memory-usage
-        """
+        """MEMORY USAGE: estimate the bytes that a key and its value take."""
         if samples is None:
             return self._queue(_server._MEMORY_USAGE, (b"MEMORY", b"USAGE", key))
         return self._queue(_server._MEMORY_USAGE, (b"MEMORY", b"USAGE", key, b"SAMPLES", samples))
 
     def role(self) -> Reply[dict[str, Any]]:
-        """ROLE: read what part the server plays in replication.
-
-        Returns:
-            `role` is "master" (with `offset`, and `replicas` as `(host, port, offset)`), "slave" (with `host`, `port`,
-            `state`, `offset` of its primary) or "sentinel" (with `services`).
-
-        Since: 2.8.12. Cost: O(1). Source: redis.io/commands/role
-        """
+        """ROLE: read what part the server plays in replication."""
         return self._queue(_server._ROLE, (b"ROLE",))
 
     def save(self) -> Reply[bool]:
-        """SAVE: save all data to disk; it holds the server up, `bgsave` does not.
-
-        Returns:
-            True.
-
-        Since: 1.0.0. Cost: O(keys). Source: redis.io/commands/save
-        """
+        """SAVE: save all data to disk; it holds the server up, `bgsave` does not."""
         return self._queue(_server._SAVE, (b"SAVE",))
 
     def slowlog_get(self, count: int | None = None) -> Reply[list[SlowCommand]]:
-        """SLOWLOG GET: read the commands that took long, the newest first.
-
-        Args:
-            count: How many at most; -1 is all (from 7.0), 10 when not given.
-
-        Returns:
-            The entries; their words are always bytes.
-
-        Since: 2.2.12. Cost: O(count). Source: redis.io/commands/slowlog-get
-        """
+        """SLOWLOG GET: read the commands that took long, the newest first."""
         if count is None:
             return self._queue(_server._SLOWLOG_GET, (b"SLOWLOG", b"GET"))
         return self._queue(_server._SLOWLOG_GET, (b"SLOWLOG", b"GET", count))
 
     def slowlog_len(self) -> Reply[int]:
-        """SLOWLOG LEN: count the entries of the slow log.
-
-        Since: 2.2.12. Cost: O(1). Source: redis.io/commands/slowlog-len
-        """
+        """SLOWLOG LEN: count the entries of the slow log."""
         return self._queue(_server._SLOWLOG_LEN, (b"SLOWLOG", b"LEN"))
 
     def slowlog_reset(self) -> Reply[bool]:
-        """SLOWLOG RESET: empty the slow log.
-
-        Returns:
-            True.
-
-        Since: 2.2.12. Cost: O(entries). Source: redis.io/commands/slowlog-reset
-        """
+        """SLOWLOG RESET: empty the slow log."""
         return self._queue(_server._SLOWLOG_RESET, (b"SLOWLOG", b"RESET"))
 
     def swapdb(self, first: int, second: int) -> Reply[bool]:
-        """SWAPDB: exchange the keys of two databases at once, for every client.
-
-        Args:
-            first: One database.
-            second: The other.
-
-        Returns:
-            True.
-
-        Since: 4.0.0. Cost: O(clients that watch or block). Source: redis.io/commands/swapdb
-        """
+        """SWAPDB: exchange the keys of two databases at once, for every client."""
         return self._queue(_server._SWAPDB, (b"SWAPDB", first, second))
 
     def time(self) -> Reply[tuple[int, int]]:
-        """TIME: read the server's clock.
-
-        Returns:
-            Seconds since the epoch, and microseconds of the current second.
-
-        Since: 2.6.0. Cost: O(1). Source: redis.io/commands/time
-        """
+        """TIME: read the server's clock."""
         return self._queue(_server._TIME, (b"TIME",))
 
     # server_commands
 
     def command(self) -> Reply[list[dict[str, Any]]]:
-        """COMMAND: read the facts of all commands that the server knows, as `command_info` gives them.
-
-        Wire: Sets and maps on RESP3, lists on RESP2.
-
-        Since: 2.8.13. Cost: O(commands). Source: redis.io/commands/command
-        """
+        """COMMAND: read the facts of all commands that the server knows, as `command_info` gives them."""
         return self._queue(_server_commands._COMMAND, (b"COMMAND",))
 
     def command_count(self) -> Reply[int]:
-        """COMMAND COUNT: count the commands that the server knows.
-
-        Since: 2.8.13. Cost: O(1). Source: redis.io/commands/command-count
-        """
+        """COMMAND COUNT: count the commands that the server knows."""
         return self._queue(_server_commands._COMMAND_COUNT, (b"COMMAND", b"COUNT"))
 
     def command_docs(self, *names: str) -> Reply[dict[str, dict[str, Any]]]:
-        """COMMAND DOCS: read the server's documentation of commands.
-
-        Args:
-            *names: The commands; none asks for all. Unknown ones are left out.
-
-        Returns:
-            By name: summary, since, group, arguments and more, as maps and lists; flags as sets.
-
-        Wire: Maps and sets on RESP3, lists on RESP2.
-
-        Since: 7.0.0. Cost: O(commands). Source: redis.io/commands/command-docs
-        """
+        """COMMAND DOCS: read the server's documentation of commands."""
         return self._queue(_server_commands._COMMAND_DOCS, (b"COMMAND", b"DOCS", *names))
 
     def command_getkeys(self, *words: Arg) -> Reply[list[T]]:
-        """COMMAND GETKEYS: have the server find the keys in a command.
-
-        Args:
-            *words: The command, name and arguments.
-
-        Since: 2.8.13. Cost: O(arguments). Source: redis.io/commands/command-getkeys
-        """
+        """COMMAND GETKEYS: have the server find the keys in a command."""
         return self._queue(_server_commands._COMMAND_GETKEYS, (b"COMMAND", b"GETKEYS", *words))
 
     def command_getkeysandflags(self, *words: Arg) -> Reply[list[tuple[T, builtins.set[str]]]]:
-        """COMMAND GETKEYSANDFLAGS: have the server find the keys in a command, and what is done to each.
-
-        Args:
-            *words: The command, name and arguments.
-
-        Returns:
-            `(key, flags)` for each key, such as `("k", {"RW", "update"})`.
-
-        Since: 7.0.0. Cost: O(arguments). Source: redis.io/commands/command-getkeysandflags
-        """
+        """COMMAND GETKEYSANDFLAGS: have the server find the keys in a command, and what is done to each."""
         return self._queue(_server_commands._COMMAND_GETKEYSANDFLAGS, (b"COMMAND", b"GETKEYSANDFLAGS", *words))
 
     def command_info(self, *names: str) -> Reply[list[dict[str, Any] | None]]:
-        """COMMAND INFO: read the facts of commands.
-
-        Args:
-            *names: The commands; none asks for all.
-
-        Returns:
-            For each name a dict with `name`, `arity`, `flags`, `first_key`, `last_key`, `step`, `acl_categories`,
-            `tips`, `key_specs`, `subcommands`; None where the server does not know it.
-
-        Wire: Sets and maps on RESP3, lists on RESP2.
-
-        Since: 2.8.13. Cost: O(commands). Source: redis.io/commands/command-info
-        """
+        """COMMAND INFO: read the facts of commands."""
         return self._queue(_server_commands._COMMAND_INFO, (b"COMMAND", b"INFO", *names))
 
     def command_list(
@@ -4607,17 +2659,9 @@ class PipelineCommands(Generic[T]):
         aclcat: str | None = None,
         pattern: str | None = None,
     ) -> Reply[list[str]]:
-        """COMMAND LIST: read the names of the commands that the server knows.
-
-        Args:
-            module: Only those of this module.
-            aclcat: Only those in this ACL category.
-            pattern: Only names that match.
-
-        Raises:
-            UsageError: More than one condition.
-
-        Since: 7.0.0. Cost: O(commands). Source: redis.io/commands/command-list
-        """
+        """COMMAND LIST: read the names of the commands that the server knows."""
         command = _server_commands.command_list(module=module, aclcat=aclcat, pattern=pattern)
         return self._queue(command.spec, command.words)
+
+
+share_docs(PipelineCommands, Commands)

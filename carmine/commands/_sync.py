@@ -24,6 +24,8 @@ from carmine.commands import sorted_set_algebra as _sorted_set_algebra
 from carmine.commands import sorted_set_ranges as _sorted_set_ranges
 from carmine.commands import sorted_sets as _sorted_sets
 from carmine.commands import sorting as _sorting
+from carmine.commands import stream_groups as _stream_groups
+from carmine.commands import streams as _streams
 from carmine.commands import string_parts as _string_parts
 from carmine.commands import strings as _strings
 from carmine.commands import transactions as _transactions
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from carmine.commands.server import SlowCommand
     from carmine.commands.string_parts import LcsMatches
     from carmine.commands.words import InstantMs, Milliseconds
+    from carmine.stream_types import ClaimPage, PendingEntry, PendingSummary, StreamConsumer, StreamEntry, StreamGroup
     from carmine.types import (
         Aggregate,
         Arg,
@@ -3457,6 +3460,684 @@ class Commands(Generic[T]):
             _sorted_set_algebra._ZUNIONSTORE,
             (b"ZUNIONSTORE", dest, *_sorted_set_algebra._combined("ZUNIONSTORE", keys, aggregate)),
         )
+
+    # streams
+
+    if TYPE_CHECKING:
+
+        @overload
+        def xadd(
+            self,
+            key: Key,
+            fields: Items[Arg, Arg],
+            id: Arg = "*",
+            *,
+            nomkstream: Literal[False] = False,
+            maxlen: int | None = None,
+            minid: Arg | None = None,
+            approximate: bool = True,
+            limit: int | None = None,
+            ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+        ) -> T: ...
+        @overload
+        def xadd(
+            self,
+            key: Key,
+            fields: Items[Arg, Arg],
+            id: Arg = "*",
+            *,
+            nomkstream: bool,
+            maxlen: int | None = None,
+            minid: Arg | None = None,
+            approximate: bool = True,
+            limit: int | None = None,
+            ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+        ) -> T | None: ...
+
+    def xadd(
+        self,
+        key: Key,
+        fields: Items[Arg, Arg],
+        id: Arg = "*",
+        *,
+        nomkstream: bool = False,
+        maxlen: int | None = None,
+        minid: Arg | None = None,
+        approximate: bool = True,
+        limit: int | None = None,
+        ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+    ) -> Any:
+        """XADD: add an entry at the end of a stream.
+
+        Args:
+            key: The stream; made where it is missing.
+            fields: Values by name.
+            id: Its id, above all others; "*" lets the server make one, "5-*" the second half of one (from 7.0).
+            nomkstream: Do not make a missing stream.
+            maxlen: Trim the stream to so many entries afterwards.
+            minid: Trim entries with lower ids.
+            approximate: Leave a little more, which is far cheaper than trimming exactly.
+            limit: Trim so many entries at most; needs `approximate`.
+            ref_policy: What trimming does to pending entries of groups: keep them, drop them, or spare what not all
+                groups have acknowledged (from Redis 8.2).
+
+        Returns:
+            The id; with `nomkstream` None where there is no stream.
+
+        Raises:
+            UsageError: No field, or options that exclude each other.
+
+        Since: 5.0.0 (`nomkstream`, `minid`, `limit` 6.2.0). Cost: O(1), and O(entries trimmed).
+        Source: redis.io/commands/xadd
+        """
+        command = _streams.xadd(
+            key,
+            fields,
+            id,
+            nomkstream=nomkstream,
+            maxlen=maxlen,
+            minid=minid,
+            approximate=approximate,
+            limit=limit,
+            ref_policy=ref_policy,
+        )
+        return self._execute(command.spec, command.words)
+
+    def xdel(self, key: Key, *ids: Arg) -> int:
+        """XDEL: delete entries; what groups have pending of them stays.
+
+        Args:
+            key: The stream.
+            *ids: Their ids.
+
+        Returns:
+            How many there were.
+
+        Since: 5.0.0. Cost: O(ids). Source: redis.io/commands/xdel
+        """
+        return self._execute(_streams._XDEL, (b"XDEL", key, *ids))
+
+    def xdelex(
+        self,
+        key: Key,
+        *ids: Arg,
+        ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+    ) -> list[int]:
+        """XDELEX: delete entries, and say what becomes of them in groups.
+
+        Args:
+            key: The stream.
+            *ids: Their ids.
+            ref_policy: Pending entries of groups are kept (as without it) or dropped; ACKED deletes what all groups
+                have acknowledged.
+
+        Returns:
+            For each id 1 deleted, -1 not there, 2 not deleted since a group still needs it.
+
+        Since: 8.2.0, not on Valkey. Cost: O(ids). Source: redis.io/commands/xdelex
+        """
+        command = _streams.xdelex(key, *ids, ref_policy=ref_policy)
+        return self._execute(command.spec, command.words)
+
+    def xinfo_help(self) -> list[str]:
+        """XINFO HELP: read the server's help on XINFO, line by line.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/xinfo-help
+        """
+        return self._execute(_streams._XINFO_HELP, (b"XINFO", b"HELP"))
+
+    def xinfo_stream(self, key: Key, full: bool = False, count: int | None = None) -> dict[str, Any]:
+        """XINFO STREAM: read what the server knows of a stream.
+
+        Args:
+            key: The stream.
+            full: Tell of entries, groups and consumers too.
+            count: With `full`: how many entries and pending entries of each; 0 is all, 10 when not given.
+
+        Returns:
+            Values by the server's names, such as "length" and "last-generated-id"; entries as StreamEntry; with `full`
+            groups and consumers as dicts, and what they have pending as tuples whose times are milliseconds.
+
+        Raises:
+            UsageError: A count without `full`.
+            ServerError: There is no such stream.
+
+        Wire: Maps on RESP3, flat lists on RESP2.
+
+        Since: 5.0.0 (`full` 6.0.0). Cost: O(1), with `full` O(entries told). Source: redis.io/commands/xinfo-stream
+        """
+        command = _streams.xinfo_stream(key, full, count)
+        return self._execute(command.spec, command.words)
+
+    def xlen(self, key: Key) -> int:
+        """XLEN: count the entries; 0 where there is no stream.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/xlen
+        """
+        return self._execute(_streams._XLEN, (b"XLEN", key))
+
+    def xrange(self, key: Key, min: Arg = "-", max: Arg = "+", count: int | None = None) -> list[StreamEntry[T]]:
+        """XRANGE: read entries from one id to another, the lowest first.
+
+        Args:
+            key: The stream.
+            min: The lowest id; "-" is the first, "(1-0" begins behind it (from 6.2).
+            max: The highest id; "+" is the last.
+            count: How many at most.
+
+        Since: 5.0.0. Cost: O(entries read), with few of them O(1). Source: redis.io/commands/xrange
+        """
+        if count is None:
+            return self._execute(_streams._XRANGE, (b"XRANGE", key, min, max))
+        return self._execute(_streams._XRANGE, (b"XRANGE", key, min, max, b"COUNT", count))
+
+    def xread(
+        self,
+        streams: Items[Key, Arg],
+        count: int | None = None,
+        block: Seconds | None = None,
+    ) -> dict[T, list[StreamEntry[T]]]:
+        """XREAD: read what stands in streams behind the ids given.
+
+        Args:
+            streams: Ids by key; "$" is the last id of now, and makes sense only with `block`.
+            count: How many of each stream at most.
+            block: Wait so many seconds for an entry where there is none; 0 waits for ever.
+
+        Returns:
+            Entries by key, of streams that had some; an empty dict where none had.
+
+        Raises:
+            UsageError: No stream, one of them twice, or a waiting time that is none.
+
+        Wire: A map on RESP3, a list of pairs on RESP2, a null for nothing.
+
+        Since: 5.0.0. Cost: O(entries read). Source: redis.io/commands/xread
+        """
+        command = _streams.xread(streams, count, block)
+        return self._execute(command.spec, command.words)
+
+    def xrevrange(self, key: Key, max: Arg = "+", min: Arg = "-", count: int | None = None) -> list[StreamEntry[T]]:
+        """XREVRANGE: read entries from one id to another, the highest first.
+
+        Args:
+            key: The stream.
+            max: The highest id; "+" is the last, "(1-0" begins before it (from 6.2).
+            min: The lowest id; "-" is the first.
+            count: How many at most.
+
+        Since: 5.0.0. Cost: O(entries read), with few of them O(1). Source: redis.io/commands/xrevrange
+        """
+        if count is None:
+            return self._execute(_streams._XREVRANGE, (b"XREVRANGE", key, max, min))
+        return self._execute(_streams._XREVRANGE, (b"XREVRANGE", key, max, min, b"COUNT", count))
+
+    def xsetid(
+        self,
+        key: Key,
+        last_id: Arg,
+        *,
+        entries_added: int | None = None,
+        max_deleted_id: Arg | None = None,
+    ) -> bool:
+        """XSETID: set the last id of a stream; for those who copy streams.
+
+        Args:
+            key: The stream, which must be there.
+            last_id: Its last id.
+            entries_added: How many entries it ever had (from 7.0).
+            max_deleted_id: The highest id that was deleted (from 7.0).
+
+        Returns:
+            True.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/xsetid
+        """
+        command = _streams.xsetid(key, last_id, entries_added=entries_added, max_deleted_id=max_deleted_id)
+        return self._execute(command.spec, command.words)
+
+    def xtrim(
+        self,
+        key: Key,
+        maxlen: int | None = None,
+        *,
+        minid: Arg | None = None,
+        approximate: bool = True,
+        limit: int | None = None,
+        ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+    ) -> int:
+        """XTRIM: delete the oldest entries.
+
+        Args:
+            key: The stream.
+            maxlen: How many entries may stay.
+            minid: Or the lowest id that may stay.
+            approximate: Leave a little more, which is far cheaper than trimming exactly.
+            limit: Delete so many entries at most; needs `approximate`.
+            ref_policy: What it does to pending entries of groups, as of `xadd` (from Redis 8.2).
+
+        Returns:
+            How many were deleted.
+
+        Raises:
+            UsageError: Not exactly one of `maxlen` and `minid`, or a limit without `approximate`.
+
+        Since: 5.0.0 (`minid`, `limit` 6.2.0). Cost: O(entries deleted). Source: redis.io/commands/xtrim
+        """
+        command = _streams.xtrim(key, maxlen, minid=minid, approximate=approximate, limit=limit, ref_policy=ref_policy)
+        return self._execute(command.spec, command.words)
+
+    # stream_groups
+
+    def xack(self, key: Key, groupname: Arg, *ids: Arg) -> int:
+        """XACK: acknowledge entries, so that the group has them pending no more.
+
+        Args:
+            key: The stream.
+            groupname: The group.
+            *ids: The entries.
+
+        Returns:
+            How many were pending.
+
+        Since: 5.0.0. Cost: O(ids). Source: redis.io/commands/xack
+        """
+        return self._execute(_stream_groups._XACK, (b"XACK", key, groupname, *ids))
+
+    def xackdel(
+        self,
+        key: Key,
+        groupname: Arg,
+        *ids: Arg,
+        ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+    ) -> list[int]:
+        """XACKDEL: acknowledge entries and delete them.
+
+        Args:
+            key: The stream.
+            groupname: The group.
+            *ids: The entries.
+            ref_policy: What other groups have pending of them is kept (as without it) or dropped; ACKED deletes what
+                all groups have acknowledged.
+
+        Returns:
+            For each id 1 deleted, -1 not there, 2 acknowledged but not deleted since another group still needs it.
+
+        Since: 8.2.0, not on Valkey. Cost: O(ids). Source: redis.io/commands/xackdel
+        """
+        command = _stream_groups.xackdel(key, groupname, *ids, ref_policy=ref_policy)
+        return self._execute(command.spec, command.words)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def xautoclaim(
+            self,
+            key: Key,
+            groupname: Arg,
+            consumername: Arg,
+            min_idle: Seconds,
+            start_id: Arg = "0-0",
+            count: int | None = None,
+            justid: Literal[False] = False,
+        ) -> ClaimPage[T, list[StreamEntry[T]]]: ...
+        @overload
+        def xautoclaim(
+            self,
+            key: Key,
+            groupname: Arg,
+            consumername: Arg,
+            min_idle: Seconds,
+            start_id: Arg = "0-0",
+            count: int | None = None,
+            *,
+            justid: Literal[True],
+        ) -> ClaimPage[T, list[T]]: ...
+        @overload
+        def xautoclaim(
+            self,
+            key: Key,
+            groupname: Arg,
+            consumername: Arg,
+            min_idle: Seconds,
+            start_id: Arg = "0-0",
+            count: int | None = None,
+            justid: bool = False,
+        ) -> ClaimPage[T, list[StreamEntry[T]]] | ClaimPage[T, list[T]]: ...
+
+    def xautoclaim(
+        self,
+        key: Key,
+        groupname: Arg,
+        consumername: Arg,
+        min_idle: Seconds,
+        start_id: Arg = "0-0",
+        count: int | None = None,
+        justid: bool = False,
+    ) -> Any:
+        """XAUTOCLAIM: take over entries that other consumers have had pending for long.
+
+        Args:
+            key: The stream.
+            groupname: The group.
+            consumername: Who takes them; made where it is missing.
+            min_idle: Only entries delivered at least so many seconds ago.
+            start_id: Where to begin; go on with the cursor of the reply.
+            count: How many entries at most; 100 when not given.
+            justid: Give ids alone, and do not count this as a delivery.
+
+        Returns:
+            ClaimPage: the cursor to go on with ("0-0" at the end), the entries or ids, and ids of entries that were
+            deleted from the stream and therefore dropped (from 7.0; 6.2 keeps them pending).
+
+        Since: 6.2.0. Cost: O(1) for a small count. Source: redis.io/commands/xautoclaim
+        """
+        command = _stream_groups.xautoclaim(key, groupname, consumername, min_idle, start_id, count, justid)
+        return self._execute(command.spec, command.words)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def xclaim(
+            self,
+            key: Key,
+            groupname: Arg,
+            consumername: Arg,
+            min_idle: Seconds,
+            ids: Arg | Iterable[Arg],
+            *,
+            idle: Seconds | None = None,
+            time: Instant | None = None,
+            retrycount: int | None = None,
+            force: bool = False,
+            justid: Literal[False] = False,
+            lastid: Arg | None = None,
+        ) -> list[StreamEntry[T]]: ...
+        @overload
+        def xclaim(
+            self,
+            key: Key,
+            groupname: Arg,
+            consumername: Arg,
+            min_idle: Seconds,
+            ids: Arg | Iterable[Arg],
+            *,
+            idle: Seconds | None = None,
+            time: Instant | None = None,
+            retrycount: int | None = None,
+            force: bool = False,
+            justid: Literal[True],
+            lastid: Arg | None = None,
+        ) -> list[T]: ...
+        @overload
+        def xclaim(
+            self,
+            key: Key,
+            groupname: Arg,
+            consumername: Arg,
+            min_idle: Seconds,
+            ids: Arg | Iterable[Arg],
+            *,
+            idle: Seconds | None = None,
+            time: Instant | None = None,
+            retrycount: int | None = None,
+            force: bool = False,
+            justid: bool = False,
+            lastid: Arg | None = None,
+        ) -> list[StreamEntry[T]] | list[T]: ...
+
+    def xclaim(
+        self,
+        key: Key,
+        groupname: Arg,
+        consumername: Arg,
+        min_idle: Seconds,
+        ids: Arg | Iterable[Arg],
+        *,
+        idle: Seconds | None = None,
+        time: Instant | None = None,
+        retrycount: int | None = None,
+        force: bool = False,
+        justid: bool = False,
+        lastid: Arg | None = None,
+    ) -> Any:
+        """XCLAIM: take over entries that another consumer has pending.
+
+        Args:
+            key: The stream.
+            groupname: The group.
+            consumername: Who takes them; made where it is missing.
+            min_idle: Only entries delivered at least so many seconds ago.
+            ids: The entries.
+            idle: Count their time from so many seconds ago instead of now.
+            time: Or from this point in time.
+            retrycount: Set how often they were delivered.
+            force: Take entries too that nobody has pending.
+            justid: Give ids alone, and do not count this as a delivery.
+            lastid: Set the group's last delivered id, if this one is higher.
+
+        Returns:
+            The entries, or their ids; those that were deleted from the stream are left out.
+
+        Raises:
+            UsageError: Both `idle` and `time`, or no id.
+
+        Since: 5.0.0. Cost: O(ids). Source: redis.io/commands/xclaim
+        """
+        command = _stream_groups.xclaim(
+            key,
+            groupname,
+            consumername,
+            min_idle,
+            ids,
+            idle=idle,
+            time=time,
+            retrycount=retrycount,
+            force=force,
+            justid=justid,
+            lastid=lastid,
+        )
+        return self._execute(command.spec, command.words)
+
+    def xgroup_create(
+        self,
+        key: Key,
+        groupname: Arg,
+        id: Arg = "$",
+        mkstream: bool = False,
+        entries_read: int | None = None,
+    ) -> bool:
+        """XGROUP CREATE: make a consumer group.
+
+        Args:
+            key: The stream.
+            groupname: The group.
+            id: The last id that counts as delivered: "$" is the last of the stream, "0" delivers all.
+            mkstream: Make a missing stream.
+            entries_read: How many entries count as read, for the lag (from 7.0).
+
+        Returns:
+            True.
+
+        Raises:
+            BusyGroupError: There is a group of this name.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/xgroup-create
+        """
+        command = _stream_groups.xgroup_create(key, groupname, id, mkstream, entries_read)
+        return self._execute(command.spec, command.words)
+
+    def xgroup_createconsumer(self, key: Key, groupname: Arg, consumername: Arg) -> bool:
+        """XGROUP CREATECONSUMER: make a consumer; False where there was one of this name.
+
+        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/xgroup-createconsumer
+        """
+        return self._execute(
+            _stream_groups._XGROUP_CREATECONSUMER, (b"XGROUP", b"CREATECONSUMER", key, groupname, consumername)
+        )
+
+    def xgroup_delconsumer(self, key: Key, groupname: Arg, consumername: Arg) -> int:
+        """XGROUP DELCONSUMER: remove a consumer; what it had pending can be claimed no more.
+
+        Returns:
+            How many entries it had pending.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/xgroup-delconsumer
+        """
+        return self._execute(
+            _stream_groups._XGROUP_DELCONSUMER, (b"XGROUP", b"DELCONSUMER", key, groupname, consumername)
+        )
+
+    def xgroup_destroy(self, key: Key, groupname: Arg) -> bool:
+        """XGROUP DESTROY: remove a group with all that it has pending; False where there was none.
+
+        Since: 5.0.0. Cost: O(entries pending). Source: redis.io/commands/xgroup-destroy
+        """
+        return self._execute(_stream_groups._XGROUP_DESTROY, (b"XGROUP", b"DESTROY", key, groupname))
+
+    def xgroup_help(self) -> list[str]:
+        """XGROUP HELP: read the server's help on XGROUP, line by line.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/xgroup-help
+        """
+        return self._execute(_stream_groups._XGROUP_HELP, (b"XGROUP", b"HELP"))
+
+    def xgroup_setid(self, key: Key, groupname: Arg, id: Arg, entries_read: int | None = None) -> bool:
+        """XGROUP SETID: set the last id that counts as delivered to a group.
+
+        Args:
+            key: The stream.
+            groupname: The group.
+            id: The id: "$" is the last of the stream, "0" delivers all again.
+            entries_read: How many entries count as read, for the lag (from 7.0).
+
+        Returns:
+            True.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/xgroup-setid
+        """
+        if entries_read is None:
+            return self._execute(_stream_groups._XGROUP_SETID, (b"XGROUP", b"SETID", key, groupname, id))
+        return self._execute(
+            _stream_groups._XGROUP_SETID, (b"XGROUP", b"SETID", key, groupname, id, b"ENTRIESREAD", entries_read)
+        )
+
+    def xinfo_consumers(self, key: Key, groupname: Arg) -> list[StreamConsumer[T]]:
+        """XINFO CONSUMERS: read what the server knows of a group's consumers.
+
+        Wire: Maps on RESP3, flat lists on RESP2.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/xinfo-consumers
+        """
+        return self._execute(_stream_groups._XINFO_CONSUMERS, (b"XINFO", b"CONSUMERS", key, groupname))
+
+    def xinfo_groups(self, key: Key) -> list[StreamGroup[T]]:
+        """XINFO GROUPS: read what the server knows of a stream's groups.
+
+        Wire: Maps on RESP3, flat lists on RESP2.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/xinfo-groups
+        """
+        return self._execute(_stream_groups._XINFO_GROUPS, (b"XINFO", b"GROUPS", key))
+
+    if TYPE_CHECKING:
+
+        @overload
+        def xpending(self, key: Key, groupname: Arg) -> PendingSummary[T]: ...
+        @overload
+        def xpending(
+            self,
+            key: Key,
+            groupname: Arg,
+            min: Arg = "-",
+            max: Arg = "+",
+            *,
+            count: int,
+            consumername: Arg | None = None,
+            min_idle: Seconds | None = None,
+        ) -> list[PendingEntry[T]]: ...
+        @overload
+        def xpending(
+            self,
+            key: Key,
+            groupname: Arg,
+            min: Arg = "-",
+            max: Arg = "+",
+            *,
+            count: int | None = None,
+            consumername: Arg | None = None,
+            min_idle: Seconds | None = None,
+        ) -> PendingSummary[T] | list[PendingEntry[T]]: ...
+
+    def xpending(
+        self,
+        key: Key,
+        groupname: Arg,
+        min: Arg = "-",
+        max: Arg = "+",
+        *,
+        count: int | None = None,
+        consumername: Arg | None = None,
+        min_idle: Seconds | None = None,
+    ) -> Any:
+        """XPENDING: read what a group has pending: a summary, or with `count` the entries.
+
+        Args:
+            key: The stream.
+            groupname: The group.
+            min: The lowest id; "(1-0" begins behind it (from 6.2).
+            max: The highest id.
+            count: How many entries at most.
+            consumername: Only what this consumer has pending.
+            min_idle: Only entries delivered at least so many seconds ago (from 6.2).
+
+        Returns:
+            PendingSummary, or a list of PendingEntry.
+
+        Raises:
+            UsageError: Another condition without `count`.
+
+        Since: 5.0.0. Cost: O(entries read), and O(entries passed over by `min_idle`).
+        Source: redis.io/commands/xpending
+        """
+        command = _stream_groups.xpending(
+            key, groupname, min, max, count=count, consumername=consumername, min_idle=min_idle
+        )
+        return self._execute(command.spec, command.words)
+
+    def xreadgroup(
+        self,
+        groupname: Arg,
+        consumername: Arg,
+        streams: Items[Key, Arg],
+        count: int | None = None,
+        block: Seconds | None = None,
+        noack: bool = False,
+    ) -> dict[T, list[StreamEntry[T]]]:
+        """XREADGROUP: read from streams as a consumer of a group.
+
+        Args:
+            groupname: The group, which each stream must have.
+            consumername: Who reads; made where it is missing.
+            streams: Ids by key: ">" gives what nobody of the group has had, which is pending from then on; an id gives
+                what this consumer has pending behind it.
+            count: How many of each stream at most.
+            block: Wait so many seconds for an entry where there is none; 0 waits for ever.
+            noack: Let nothing become pending.
+
+        Returns:
+            Entries by key; what is pending but was deleted has no fields.
+
+        Raises:
+            UsageError: No stream, one of them twice, or a waiting time that is none.
+            ServerError: There is no such stream or group.
+
+        Wire: A map on RESP3, a list of pairs on RESP2, a null for nothing.
+
+        Since: 5.0.0. Cost: O(entries read). Source: redis.io/commands/xreadgroup
+        """
+        command = _stream_groups.xreadgroup(groupname, consumername, streams, count, block, noack)
+        return self._execute(command.spec, command.words)
 
     # pubsub
 

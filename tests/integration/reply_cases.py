@@ -81,7 +81,7 @@ class Such:
 
 @final
 class Both:
-    """Expects one value of a client of text, and another of a client of bytes: where some of the strings stay text."""
+    """Expects one value, or Such, of a client of text, and another of a client of bytes."""
 
     def __init__(self, text: Any, data: Any) -> None:
         self.text = text
@@ -185,8 +185,9 @@ def run_case(tried: Case, invoke: Invoke, expect: Callable[[Call, Any], Any] = l
             continue
         last = invoke(called.name, args, called.options)
         wanted = expect(called, gives)
+        if isinstance(wanted, Both):
+            wanted = wanted.text
         if isinstance(wanted, Such):
             wanted.verify(last)
         else:
-            wanted = wanted.text if isinstance(wanted, Both) else wanted
             assert typed(last) == typed(wanted), called.name

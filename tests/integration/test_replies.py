@@ -1,6 +1,6 @@
 """Every method gives the value that its table says, the same on RESP2 and RESP3, for text and for bytes.
 
-The tables are `replies_of_values.py` and `replies_of_collections.py`. They run here over a raw socket with the sync
+The tables are the files `replies_of_*.py`. They run here over a raw socket with the sync
 facade, so that commands and decoders are proved without a client; a client's own test runs the same tables.
 """
 
@@ -17,6 +17,7 @@ from carmine.commands._sync import Commands
 from carmine.errors import ServerError
 from carmine.protocol import NEED_DATA, Parser, encode
 from tests.integration.replies_of_collections import LISTS, SCRIPTS, SETS, SORTED_SETS, TRANSACTIONS
+from tests.integration.replies_of_streams import STREAMS
 from tests.integration.replies_of_values import CONNECTION, HASHES, KEYS, SERVER, STRINGS
 from tests.integration.reply_cases import LAST, Such, as_bytes, fits, run_case
 from tests.lab.matrix import current_leg
@@ -35,13 +36,14 @@ MODULES = [importlib.import_module(f"carmine.commands.{group}") for group in GRO
 FUNCTIONS: dict[str, Callable[..., Command[Any]]] = {
     name: getattr(module, name) for module in MODULES for name in public_functions(module)
 }
-CASES = [*KEYS, *STRINGS, *HASHES, *LISTS, *SETS, *SORTED_SETS, *SCRIPTS, *TRANSACTIONS, *CONNECTION, *SERVER]
+CASES = [*KEYS, *STRINGS, *HASHES, *LISTS, *SETS, *SORTED_SETS, *STREAMS, *SCRIPTS, *TRANSACTIONS, *CONNECTION, *SERVER]
 HERE = fits(CASES, current_leg())
 SAVING = {"save", "bgsave", "bgrewriteaof"}
 
 NEVER_ALIKE = {
     *("client_id", "client_info", "client_list", "hello", "info", "lastsave", "lolwut"),
     *("object_idletime", "pttl", "slowlog_get", "slowlog_len", "time"),
+    *("xadd", "xinfo_consumers", "xinfo_stream", "xpending"),
 }
 """Replies that change from call to call, or tell the protocol."""
 

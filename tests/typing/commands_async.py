@@ -11,7 +11,18 @@ from typing import Any, assert_type
 from carmine.commands._async import AsyncCommands
 from carmine.commands.server import SlowCommand
 from carmine.commands.string_parts import LcsMatches
-from carmine.types import Popped, Ranking, ScanPage, ScoredMember
+from carmine.types import (
+    ClaimPage,
+    PendingEntry,
+    PendingSummary,
+    Popped,
+    Ranking,
+    ScanPage,
+    ScoredMember,
+    StreamConsumer,
+    StreamEntry,
+    StreamGroup,
+)
 
 
 async def text(c: AsyncCommands[str], flag: bool, count: int | None, name: str | None) -> None:
@@ -123,6 +134,25 @@ async def text(c: AsyncCommands[str], flag: bool, count: int | None, name: str |
     assert_type(await c.info(), dict[str, Any])
     assert_type(await c.slowlog_get(), list[SlowCommand])
     assert_type(await c.time(), tuple[int, int])
+    assert_type(await c.xadd("s", {"a": 1}), str)
+    assert_type(await c.xadd("s", {b"a": 1.5}, maxlen=5), str)
+    assert_type(await c.xadd("s", {"a": 1}, nomkstream=True), str | None)
+    assert_type(await c.xadd("s", {"a": 1}, nomkstream=flag), str | None)
+    assert_type(await c.xautoclaim("s", "g", "c", 60), ClaimPage[str, list[StreamEntry[str]]])
+    assert_type(await c.xautoclaim("s", "g", "c", 60, justid=True), ClaimPage[str, list[str]])
+    assert_type(await c.xclaim("s", "g", "c", timedelta(minutes=1), "1-0"), list[StreamEntry[str]])
+    assert_type(await c.xclaim("s", "g", "c", 0, ["1-0"], justid=True), list[str])
+    assert_type(await c.xclaim("s", "g", "c", 0, ["1-0"], justid=flag), list[StreamEntry[str]] | list[str])
+    assert_type(await c.xinfo_stream("s"), dict[str, Any])
+    assert_type(await c.xinfo_groups("s"), list[StreamGroup[str]])
+    assert_type(await c.xinfo_consumers("s", "g"), list[StreamConsumer[str]])
+    assert_type(await c.xpending("s", "g"), PendingSummary[str])
+    assert_type(await c.xpending("s", "g", count=5), list[PendingEntry[str]])
+    assert_type(await c.xpending("s", "g", count=count), PendingSummary[str] | list[PendingEntry[str]])
+    assert_type(await c.xrange("s"), list[StreamEntry[str]])
+    assert_type(await c.xread({"s": "$"}, block=1.5), dict[str, list[StreamEntry[str]]])
+    assert_type(await c.xreadgroup("g", "c", {b"s": ">"}), dict[str, list[StreamEntry[str]]])
+    assert_type(await c.xtrim("s", 5), int)
 
 
 async def raw(c: AsyncCommands[bytes], flag: bool, count: int | None, name: str | None) -> None:
@@ -234,6 +264,25 @@ async def raw(c: AsyncCommands[bytes], flag: bool, count: int | None, name: str 
     assert_type(await c.info(), dict[str, Any])
     assert_type(await c.slowlog_get(), list[SlowCommand])
     assert_type(await c.time(), tuple[int, int])
+    assert_type(await c.xadd("s", {"a": 1}), bytes)
+    assert_type(await c.xadd("s", {b"a": 1.5}, maxlen=5), bytes)
+    assert_type(await c.xadd("s", {"a": 1}, nomkstream=True), bytes | None)
+    assert_type(await c.xadd("s", {"a": 1}, nomkstream=flag), bytes | None)
+    assert_type(await c.xautoclaim("s", "g", "c", 60), ClaimPage[bytes, list[StreamEntry[bytes]]])
+    assert_type(await c.xautoclaim("s", "g", "c", 60, justid=True), ClaimPage[bytes, list[bytes]])
+    assert_type(await c.xclaim("s", "g", "c", timedelta(minutes=1), "1-0"), list[StreamEntry[bytes]])
+    assert_type(await c.xclaim("s", "g", "c", 0, ["1-0"], justid=True), list[bytes])
+    assert_type(await c.xclaim("s", "g", "c", 0, ["1-0"], justid=flag), list[StreamEntry[bytes]] | list[bytes])
+    assert_type(await c.xinfo_stream("s"), dict[str, Any])
+    assert_type(await c.xinfo_groups("s"), list[StreamGroup[bytes]])
+    assert_type(await c.xinfo_consumers("s", "g"), list[StreamConsumer[bytes]])
+    assert_type(await c.xpending("s", "g"), PendingSummary[bytes])
+    assert_type(await c.xpending("s", "g", count=5), list[PendingEntry[bytes]])
+    assert_type(await c.xpending("s", "g", count=count), PendingSummary[bytes] | list[PendingEntry[bytes]])
+    assert_type(await c.xrange("s"), list[StreamEntry[bytes]])
+    assert_type(await c.xread({"s": "$"}, block=1.5), dict[bytes, list[StreamEntry[bytes]]])
+    assert_type(await c.xreadgroup("g", "c", {b"s": ">"}), dict[bytes, list[StreamEntry[bytes]]])
+    assert_type(await c.xtrim("s", 5), int)
 
 
 async def wrong(c: AsyncCommands[str]) -> None:

@@ -12,7 +12,18 @@ from carmine.commands._pipeline import PipelineCommands
 from carmine.commands.command import Reply
 from carmine.commands.server import SlowCommand
 from carmine.commands.string_parts import LcsMatches
-from carmine.types import Popped, Ranking, ScanPage, ScoredMember
+from carmine.types import (
+    ClaimPage,
+    PendingEntry,
+    PendingSummary,
+    Popped,
+    Ranking,
+    ScanPage,
+    ScoredMember,
+    StreamConsumer,
+    StreamEntry,
+    StreamGroup,
+)
 
 
 def text(c: PipelineCommands[str], flag: bool, count: int | None, name: str | None) -> None:
@@ -124,6 +135,25 @@ def text(c: PipelineCommands[str], flag: bool, count: int | None, name: str | No
     assert_type(c.info(), Reply[dict[str, Any]])
     assert_type(c.slowlog_get(), Reply[list[SlowCommand]])
     assert_type(c.time(), Reply[tuple[int, int]])
+    assert_type(c.xadd("s", {"a": 1}), Reply[str])
+    assert_type(c.xadd("s", {b"a": 1.5}, maxlen=5), Reply[str])
+    assert_type(c.xadd("s", {"a": 1}, nomkstream=True), Reply[str | None])
+    assert_type(c.xadd("s", {"a": 1}, nomkstream=flag), Reply[str | None])
+    assert_type(c.xautoclaim("s", "g", "c", 60), Reply[ClaimPage[str, list[StreamEntry[str]]]])
+    assert_type(c.xautoclaim("s", "g", "c", 60, justid=True), Reply[ClaimPage[str, list[str]]])
+    assert_type(c.xclaim("s", "g", "c", timedelta(minutes=1), "1-0"), Reply[list[StreamEntry[str]]])
+    assert_type(c.xclaim("s", "g", "c", 0, ["1-0"], justid=True), Reply[list[str]])
+    assert_type(c.xclaim("s", "g", "c", 0, ["1-0"], justid=flag), Reply[list[StreamEntry[str]] | list[str]])
+    assert_type(c.xinfo_stream("s"), Reply[dict[str, Any]])
+    assert_type(c.xinfo_groups("s"), Reply[list[StreamGroup[str]]])
+    assert_type(c.xinfo_consumers("s", "g"), Reply[list[StreamConsumer[str]]])
+    assert_type(c.xpending("s", "g"), Reply[PendingSummary[str]])
+    assert_type(c.xpending("s", "g", count=5), Reply[list[PendingEntry[str]]])
+    assert_type(c.xpending("s", "g", count=count), Reply[PendingSummary[str] | list[PendingEntry[str]]])
+    assert_type(c.xrange("s"), Reply[list[StreamEntry[str]]])
+    assert_type(c.xread({"s": "$"}, block=1.5), Reply[dict[str, list[StreamEntry[str]]]])
+    assert_type(c.xreadgroup("g", "c", {b"s": ">"}), Reply[dict[str, list[StreamEntry[str]]]])
+    assert_type(c.xtrim("s", 5), Reply[int])
 
 
 def raw(c: PipelineCommands[bytes], flag: bool, count: int | None, name: str | None) -> None:
@@ -235,6 +265,25 @@ def raw(c: PipelineCommands[bytes], flag: bool, count: int | None, name: str | N
     assert_type(c.info(), Reply[dict[str, Any]])
     assert_type(c.slowlog_get(), Reply[list[SlowCommand]])
     assert_type(c.time(), Reply[tuple[int, int]])
+    assert_type(c.xadd("s", {"a": 1}), Reply[bytes])
+    assert_type(c.xadd("s", {b"a": 1.5}, maxlen=5), Reply[bytes])
+    assert_type(c.xadd("s", {"a": 1}, nomkstream=True), Reply[bytes | None])
+    assert_type(c.xadd("s", {"a": 1}, nomkstream=flag), Reply[bytes | None])
+    assert_type(c.xautoclaim("s", "g", "c", 60), Reply[ClaimPage[bytes, list[StreamEntry[bytes]]]])
+    assert_type(c.xautoclaim("s", "g", "c", 60, justid=True), Reply[ClaimPage[bytes, list[bytes]]])
+    assert_type(c.xclaim("s", "g", "c", timedelta(minutes=1), "1-0"), Reply[list[StreamEntry[bytes]]])
+    assert_type(c.xclaim("s", "g", "c", 0, ["1-0"], justid=True), Reply[list[bytes]])
+    assert_type(c.xclaim("s", "g", "c", 0, ["1-0"], justid=flag), Reply[list[StreamEntry[bytes]] | list[bytes]])
+    assert_type(c.xinfo_stream("s"), Reply[dict[str, Any]])
+    assert_type(c.xinfo_groups("s"), Reply[list[StreamGroup[bytes]]])
+    assert_type(c.xinfo_consumers("s", "g"), Reply[list[StreamConsumer[bytes]]])
+    assert_type(c.xpending("s", "g"), Reply[PendingSummary[bytes]])
+    assert_type(c.xpending("s", "g", count=5), Reply[list[PendingEntry[bytes]]])
+    assert_type(c.xpending("s", "g", count=count), Reply[PendingSummary[bytes] | list[PendingEntry[bytes]]])
+    assert_type(c.xrange("s"), Reply[list[StreamEntry[bytes]]])
+    assert_type(c.xread({"s": "$"}, block=1.5), Reply[dict[bytes, list[StreamEntry[bytes]]]])
+    assert_type(c.xreadgroup("g", "c", {b"s": ">"}), Reply[dict[bytes, list[StreamEntry[bytes]]]])
+    assert_type(c.xtrim("s", 5), Reply[int])
 
 
 def wrong(c: PipelineCommands[str]) -> None:

@@ -11,7 +11,18 @@ from typing import Any, assert_type
 from carmine.commands._sync import Commands
 from carmine.commands.server import SlowCommand
 from carmine.commands.string_parts import LcsMatches
-from carmine.types import Popped, Ranking, ScanPage, ScoredMember
+from carmine.types import (
+    ClaimPage,
+    PendingEntry,
+    PendingSummary,
+    Popped,
+    Ranking,
+    ScanPage,
+    ScoredMember,
+    StreamConsumer,
+    StreamEntry,
+    StreamGroup,
+)
 
 
 def text(c: Commands[str], flag: bool, count: int | None, name: str | None) -> None:
@@ -123,6 +134,26 @@ def text(c: Commands[str], flag: bool, count: int | None, name: str | None) -> N
     assert_type(c.info(), dict[str, Any])
     assert_type(c.slowlog_get(), list[SlowCommand])
     assert_type(c.time(), tuple[int, int])
+    assert_type(c.xadd("s", {"a": 1}), str)
+    assert_type(c.xadd("s", {b"a": 1.5}, maxlen=5), str)
+    assert_type(c.xadd("s", {"a": 1}, nomkstream=True), str | None)
+    assert_type(c.xadd("s", {"a": 1}, nomkstream=flag), str | None)
+    assert_type(c.xautoclaim("s", "g", "c", 60), ClaimPage[str, list[StreamEntry[str]]])
+    assert_type(c.xautoclaim("s", "g", "c", 60, justid=True), ClaimPage[str, list[str]])
+    assert_type(c.xclaim("s", "g", "c", timedelta(minutes=1), "1-0"), list[StreamEntry[str]])
+    assert_type(c.xclaim("s", "g", "c", 0, ["1-0"], justid=True), list[str])
+    assert_type(c.xclaim("s", "g", "c", 0, ["1-0"], justid=flag), list[StreamEntry[str]] | list[str])
+    assert_type(c.xinfo_stream("s"), dict[str, Any])
+    assert_type(c.xinfo_groups("s"), list[StreamGroup[str]])
+    assert_type(c.xinfo_consumers("s", "g"), list[StreamConsumer[str]])
+    assert_type(c.xpending("s", "g"), PendingSummary[str])
+    assert_type(c.xpending("s", "g", count=5), list[PendingEntry[str]])
+    assert_type(c.xpending("s", "g", count=count), PendingSummary[str] | list[PendingEntry[str]])
+    assert_type(c.xrange("s"), list[StreamEntry[str]])
+    assert_type(c.xrange("s")[0].fields, dict[str, str])
+    assert_type(c.xread({"s": "$"}, block=1.5), dict[str, list[StreamEntry[str]]])
+    assert_type(c.xreadgroup("g", "c", {b"s": ">"}), dict[str, list[StreamEntry[str]]])
+    assert_type(c.xtrim("s", 5), int)
 
 
 def raw(c: Commands[bytes], flag: bool, count: int | None, name: str | None) -> None:
@@ -234,6 +265,26 @@ def raw(c: Commands[bytes], flag: bool, count: int | None, name: str | None) -> 
     assert_type(c.info(), dict[str, Any])
     assert_type(c.slowlog_get(), list[SlowCommand])
     assert_type(c.time(), tuple[int, int])
+    assert_type(c.xadd("s", {"a": 1}), bytes)
+    assert_type(c.xadd("s", {b"a": 1.5}, maxlen=5), bytes)
+    assert_type(c.xadd("s", {"a": 1}, nomkstream=True), bytes | None)
+    assert_type(c.xadd("s", {"a": 1}, nomkstream=flag), bytes | None)
+    assert_type(c.xautoclaim("s", "g", "c", 60), ClaimPage[bytes, list[StreamEntry[bytes]]])
+    assert_type(c.xautoclaim("s", "g", "c", 60, justid=True), ClaimPage[bytes, list[bytes]])
+    assert_type(c.xclaim("s", "g", "c", timedelta(minutes=1), "1-0"), list[StreamEntry[bytes]])
+    assert_type(c.xclaim("s", "g", "c", 0, ["1-0"], justid=True), list[bytes])
+    assert_type(c.xclaim("s", "g", "c", 0, ["1-0"], justid=flag), list[StreamEntry[bytes]] | list[bytes])
+    assert_type(c.xinfo_stream("s"), dict[str, Any])
+    assert_type(c.xinfo_groups("s"), list[StreamGroup[bytes]])
+    assert_type(c.xinfo_consumers("s", "g"), list[StreamConsumer[bytes]])
+    assert_type(c.xpending("s", "g"), PendingSummary[bytes])
+    assert_type(c.xpending("s", "g", count=5), list[PendingEntry[bytes]])
+    assert_type(c.xpending("s", "g", count=count), PendingSummary[bytes] | list[PendingEntry[bytes]])
+    assert_type(c.xrange("s"), list[StreamEntry[bytes]])
+    assert_type(c.xrange("s")[0].fields, dict[bytes, bytes])
+    assert_type(c.xread({"s": "$"}, block=1.5), dict[bytes, list[StreamEntry[bytes]]])
+    assert_type(c.xreadgroup("g", "c", {b"s": ">"}), dict[bytes, list[StreamEntry[bytes]]])
+    assert_type(c.xtrim("s", 5), int)
 
 
 def wrong(c: Commands[str]) -> None:

@@ -201,8 +201,20 @@ def method_of(name: str) -> str:
     return "delete" if name == "DEL" else name.lower().replace(" ", "_").replace("-", "_")
 
 
-MINE = {"string", "hash", "generic", "connection", "list", "set", "sorted-set", "transactions"}
-NOT_METHODS = {"CLIENT", "OBJECT", "CLIENT REPLY", "QUIT", "WATCH", "UNWATCH", "MULTI", "EXEC", "DISCARD"}
+MINE = {"string", "hash", "generic", "connection", "list", "set", "sorted-set", "stream", "transactions"}
+NOT_METHODS = {
+    "CLIENT",
+    "OBJECT",
+    "XGROUP",
+    "XINFO",
+    "CLIENT REPLY",
+    "QUIT",
+    "WATCH",
+    "UNWATCH",
+    "MULTI",
+    "EXEC",
+    "DISCARD",
+}
 """Containers, what a client must not send, and what transaction() does."""
 
 
