@@ -29,7 +29,7 @@ LAYERS = (
     ("commands", "freeze", "transport", "_bridge"),
     ("protocol", "_resp"),
     ("retry",),
-    ("types", "_checks", "_frozen"),
+    ("types", "stream_types", "_checks", "_frozen"),
     ("errors",),
 )
 TOP = tuple(name for row in LAYERS for name in row)
@@ -51,7 +51,7 @@ WORLD = [
     *("asyncio", "concurrent", "multiprocessing", "queue", "signal", "subprocess", "threading"),
     *("select", "selectors", "socket", "ssl", "os", "random", "secrets", "time"),
 ]
-PURE = ("errors", "types", "_checks", "_frozen", "retry", "protocol", "commands")
+PURE = ("errors", "types", "stream_types", "_checks", "_frozen", "retry", "protocol", "commands")
 # Everything in client/ is pure but the shells; in ext/<layer>/ these files are pure.
 CLIENT_SHELLS = ("_async", "_sync", "engine", "async_engine")
 EXT_PURE = ("keys", "core", "errors")
