@@ -1568,8 +1568,7 @@ class AsyncCommands(Generic[T]):
         return await self._execute(_sorted_set_ranges._ZREMRANGEBYLEX, (b"ZREMRANGEBYLEX", key, min, max))
 
     async def zremrangebyrank(self, key: Key, start: int, end: int) -> int:
-        """ZREMRANGEBYRANK: remove the members with ranks from `start` to `end`, both included; -1 is the highest score.
-        """
+        """ZREMRANGEBYRANK: remove the members with ranks from `start` to `end`, both included; -1 is the highest score."""  # noqa: E501
         return await self._execute(_sorted_set_ranges._ZREMRANGEBYRANK, (b"ZREMRANGEBYRANK", key, start, end))
 
     async def zremrangebyscore(self, key: Key, min: ScoreBound, max: ScoreBound) -> int:
@@ -1598,8 +1597,7 @@ class AsyncCommands(Generic[T]):
         ) -> list[T] | list[ScoredMember[T]]: ...
 
     async def zrevrange(self, key: Key, start: int, end: int, withscores: bool = False) -> Any:
-        """ZREVRANGE: get the members with ranks from `start` to `end`, both included, counted from the highest score.
-        """
+        """ZREVRANGE: get the members with ranks from `start` to `end`, both included, counted from the highest score."""  # noqa: E501
         command = _sorted_set_ranges.zrevrange(key, start, end, withscores)
         return await self._execute(command.spec, command.words)
 
@@ -2227,8 +2225,7 @@ class AsyncCommands(Generic[T]):
         return await self._execute(_pubsub._PUBSUB_SHARDNUMSUB, (b"PUBSUB", b"SHARDNUMSUB", *channels))
 
     async def spublish(self, channel: Key, message: Arg) -> int:
-        """SPUBLISH: send a message to all who listen to a shard channel; on a cluster it stays in the channel's slot.
-        """
+        """SPUBLISH: send a message to all who listen to a shard channel; on a cluster it stays in the channel's slot."""  # noqa: E501
         return await self._execute(_pubsub._SPUBLISH, (b"SPUBLISH", channel, message))
 
     # scripting

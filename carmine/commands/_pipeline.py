@@ -1565,8 +1565,7 @@ class PipelineCommands(Generic[T]):
         return self._queue(_sorted_set_ranges._ZREMRANGEBYLEX, (b"ZREMRANGEBYLEX", key, min, max))
 
     def zremrangebyrank(self, key: Key, start: int, end: int) -> Reply[int]:
-        """ZREMRANGEBYRANK: remove the members with ranks from `start` to `end`, both included; -1 is the highest score.
-        """
+        """ZREMRANGEBYRANK: remove the members with ranks from `start` to `end`, both included; -1 is the highest score."""  # noqa: E501
         return self._queue(_sorted_set_ranges._ZREMRANGEBYRANK, (b"ZREMRANGEBYRANK", key, start, end))
 
     def zremrangebyscore(self, key: Key, min: ScoreBound, max: ScoreBound) -> Reply[int]:
@@ -1595,8 +1594,7 @@ class PipelineCommands(Generic[T]):
         ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
 
     def zrevrange(self, key: Key, start: int, end: int, withscores: bool = False) -> Reply[Any]:
-        """ZREVRANGE: get the members with ranks from `start` to `end`, both included, counted from the highest score.
-        """
+        """ZREVRANGE: get the members with ranks from `start` to `end`, both included, counted from the highest score."""  # noqa: E501
         command = _sorted_set_ranges.zrevrange(key, start, end, withscores)
         return self._queue(command.spec, command.words)
 
@@ -2224,8 +2222,7 @@ class PipelineCommands(Generic[T]):
         return self._queue(_pubsub._PUBSUB_SHARDNUMSUB, (b"PUBSUB", b"SHARDNUMSUB", *channels))
 
     def spublish(self, channel: Key, message: Arg) -> Reply[int]:
-        """SPUBLISH: send a message to all who listen to a shard channel; on a cluster it stays in the channel's slot.
-        """
+        """SPUBLISH: send a message to all who listen to a shard channel; on a cluster it stays in the channel's slot."""  # noqa: E501
         return self._queue(_pubsub._SPUBLISH, (b"SPUBLISH", channel, message))
 
     # scripting

@@ -91,10 +91,35 @@ def test_the_three_have_the_same_methods_arguments_and_docstrings() -> None:
     assert len(now) > 200
     for name in now:
         assert shape(now[name]) == shape(later[name]) == shape(queued[name]), name
-        assert now[name].__doc__ == later[name].__doc__ == queued[name].__doc__, name
+        assert now[name].__doc__ is later[name].__doc__ is queued[name].__doc__, name  # one text in memory (ADR 8)
+        assert "Source: " in str(now[name].__doc__), name
         assert not inspect.iscoroutinefunction(now[name])
         assert not inspect.iscoroutinefunction(queued[name])
         assert inspect.iscoroutinefunction(later[name]), name
+
+
+def test_without_docstrings_nothing_breaks() -> None:
+    """`python -OO` has none to share."""
+    say = "import carmine as c; print(c.Client.get.__doc__, c.AsyncClient.get.__doc__, c.Pipeline.get.__doc__)"
+    done = subprocess.run([sys.executable, "-OO", "-c", say], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("None None None\n", "")
+
+
+def test_a_docstring_stands_in_one_file_and_its_first_line_in_the_others() -> None:
+    """What is shared at import is not in the wheel three times; who reads a file still sees what a method does."""
+    for name in METHODS:
+        whole = str(inspect.getdoc(methods(Commands)[name]))
+        for world in (gen_facades.ASYNC, gen_facades.PIPELINE):
+            assert written(world.path)[name] == whole.partition("\n")[0], (world.name, name)
+        assert written(gen_facades.SYNC.path)[name] == whole, name
+
+
+@cache
+def written(path: Path) -> dict[str, str | None]:
+    """Return the docstring of each method as its file has it; an overload has none and its definition comes last."""
+    [facade] = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
+    found = [node for node in facade.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {node.name: ast.get_docstring(node) for node in found}
 
 
 @cache
