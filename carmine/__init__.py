@@ -11,6 +11,7 @@ from carmine._version import __version__
 from carmine.client._sync.client import Client, connect
 from carmine.client._sync.pinned import PinnedConnection
 from carmine.client._sync.pipeline import Pipeline
+from carmine.client._sync.script import Script
 from carmine.client._sync.transaction import Atomic, Transaction
 from carmine.commands.command import Command, Reply
 from carmine.errors import (
@@ -74,7 +75,9 @@ if TYPE_CHECKING:
     from carmine.client._async.client import AsyncClient, connect_async
     from carmine.client._async.pinned import AsyncPinnedConnection
     from carmine.client._async.pipeline import AsyncPipeline
+    from carmine.client._async.script import AsyncScript
     from carmine.client._async.transaction import AsyncTransaction
+    from carmine.client.glob import glob_escape
     from carmine.transport.async_pool import AsyncPool
 
 __all__ = [
@@ -85,6 +88,7 @@ __all__ = [
     "AsyncPinnedConnection",
     "AsyncPipeline",
     "AsyncPool",
+    "AsyncScript",
     "AsyncTransaction",
     "Atomic",
     "AuthError",
@@ -138,6 +142,7 @@ __all__ = [
     "RetryRule",
     "ScanPage",
     "ScoredMember",
+    "Script",
     "Seconds",
     "Secret",
     "ServerError",
@@ -154,24 +159,27 @@ __all__ = [
     "__version__",
     "connect",
     "connect_async",
+    "glob_escape",
 ]
 
-_ASYNC = {
+_LATER = {
     "AsyncClient": "carmine.client._async.client",
     "AsyncPinnedConnection": "carmine.client._async.pinned",
     "AsyncPipeline": "carmine.client._async.pipeline",
     "AsyncPool": "carmine.transport.async_pool",
+    "AsyncScript": "carmine.client._async.script",
     "AsyncTransaction": "carmine.client._async.transaction",
     "connect_async": "carmine.client._async.client",
+    "glob_escape": "carmine.client.glob",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load an Async name at its first touch: asyncio costs more than all the rest (PEP 562)."""
-    module = _ASYNC.get(name)
+    """Load a name of another room at its first touch: asyncio costs more than all the rest (PEP 562)."""
+    module = _LATER.get(name)
     if module is None:
         raise AttributeError(f"module 'carmine' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - only those who touch an Async name pay
+    from importlib import import_module  # noqa: PLC0415 - only those who touch such a name pay
 
     value = getattr(import_module(module), name)
     globals()[name] = value
