@@ -96,8 +96,8 @@ def words_of(keys: Key | Iterable[Key], args: Arg | Iterable[Arg]) -> tuple[Word
 
 def fill(
     template: str,
-    keys: Mapping[str, Key] | Iterable[Key],
-    args: Mapping[str, Arg] | Iterable[Arg],
+    keys: Mapping[str, Key] | Key | Iterable[Key],
+    args: Mapping[str, Arg] | Arg | Iterable[Arg],
     readonly: bool = False,
 ) -> tuple[Program[Any], Words, Words]:
     """Return the program of a template, and the words for its KEYS and ARGV.
@@ -114,16 +114,16 @@ def fill(
     """
     if not isinstance(template, str):
         raise UsageError(f"a Lua template is a str, not {type(template).__name__}")
-    key_names, key_words = _parted("keys", keys)
-    arg_names, arg_words = _parted("args", args)
+    key_names, key_words = _parted(keys, some_args)
+    arg_names, arg_words = _parted(args, _some)
     make = _program if len(template) <= _LONGEST else _program.__wrapped__
     return make(template, key_names, arg_names, readonly), key_words, arg_words
 
 
-def _parted(what: str, given: Any) -> tuple[tuple[Any, ...], Words]:
-    """Return names and words; no names for what came in a row."""
+def _parted(given: Any, several: Callable[[str, Any], Words]) -> tuple[tuple[Any, ...], Words]:
+    """Return names and words; no names for what came in a row, of which `several` makes words."""
     if not isinstance(given, Mapping):
-        return (), _some(f"{what} of a Lua template", given)
+        return (), several("a Lua template", given)
     return tuple(given), tuple(given.values())
 
 
@@ -175,8 +175,8 @@ class ScriptQueue:
     def lua(
         self,
         template: str,
-        keys: Mapping[str, Key] | Iterable[Key] = (),
-        args: Mapping[str, Arg] | Iterable[Arg] = (),
+        keys: Mapping[str, Key] | Key | Iterable[Key] = (),
+        args: Mapping[str, Arg] | Arg | Iterable[Arg] = (),
         *,
         readonly: bool = False,
     ) -> Reply[Any]:

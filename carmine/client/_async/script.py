@@ -53,8 +53,8 @@ class AsyncScripting:
     async def lua(
         self,
         template: str,
-        keys: Mapping[str, Key] | Iterable[Key] = (),
-        args: Mapping[str, Arg] | Iterable[Arg] = (),
+        keys: Mapping[str, Key] | Key | Iterable[Key] = (),
+        args: Mapping[str, Arg] | Arg | Iterable[Arg] = (),
         *,
         readonly: bool = False,
     ) -> Any:

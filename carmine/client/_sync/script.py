@@ -54,8 +54,8 @@ class Scripting:
     def lua(
         self,
         template: str,
-        keys: Mapping[str, Key] | Iterable[Key] = (),
-        args: Mapping[str, Arg] | Iterable[Arg] = (),
+        keys: Mapping[str, Key] | Key | Iterable[Key] = (),
+        args: Mapping[str, Arg] | Arg | Iterable[Arg] = (),
         *,
         readonly: bool = False,
     ) -> Any:
