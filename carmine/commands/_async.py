@@ -20,6 +20,7 @@ from carmine.commands import pubsub as _pubsub
 from carmine.commands import scripting as _scripting
 from carmine.commands import server as _server
 from carmine.commands import server_commands as _server_commands
+from carmine.commands import server_health as _server_health
 from carmine.commands import sets as _sets
 from carmine.commands import sorted_set_algebra as _sorted_set_algebra
 from carmine.commands import sorted_set_ranges as _sorted_set_ranges
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from carmine.commands.command import Spec, Words
     from carmine.commands.server import SlowCommand
+    from carmine.commands.server_health import LatencyEvent, LatencyHistogram
     from carmine.commands.string_parts import LcsMatches
     from carmine.commands.words import InstantMs, Milliseconds
     from carmine.stream_types import ClaimPage, PendingEntry, PendingSummary, StreamConsumer, StreamEntry, StreamGroup
@@ -2351,6 +2353,10 @@ class AsyncCommands(Generic[T]):
         """SCRIPT LOAD: let the server know a script without running it."""
         return await self._execute(_scripting._SCRIPT_LOAD, (b"SCRIPT", b"LOAD", script))
 
+    async def script_show(self, sha: str | bytes) -> T:
+        """SCRIPT SHOW: read the text of a script that the server knows; only Valkey has it."""
+        return await self._execute(_scripting._SCRIPT_SHOW, (b"SCRIPT", b"SHOW", sha))
+
     # transactions
 
     async def discard(self) -> bool:
@@ -2662,6 +2668,48 @@ class AsyncCommands(Generic[T]):
         """COMMAND LIST: read the names of the commands that the server knows."""
         command = _server_commands.command_list(module=module, aclcat=aclcat, pattern=pattern)
         return await self._execute(command.spec, command.words)
+
+    # server_health
+
+    async def latency_doctor(self) -> str:
+        """LATENCY DOCTOR: have the server say what may be slow, and what to do."""
+        return await self._execute(_server_health._LATENCY_DOCTOR, (b"LATENCY", b"DOCTOR"))
+
+    async def latency_graph(self, event: str) -> str:
+        """LATENCY GRAPH: have the server draw how long events of a kind took."""
+        return await self._execute(_server_health._LATENCY_GRAPH, (b"LATENCY", b"GRAPH", event))
+
+    async def latency_histogram(self, *commands: str) -> dict[str, LatencyHistogram]:
+        """LATENCY HISTOGRAM: read how long commands took."""
+        return await self._execute(_server_health._LATENCY_HISTOGRAM, (b"LATENCY", b"HISTOGRAM", *commands))
+
+    async def latency_history(self, event: str) -> list[tuple[int, int]]:
+        """LATENCY HISTORY: read when events of a kind were slow."""
+        return await self._execute(_server_health._LATENCY_HISTORY, (b"LATENCY", b"HISTORY", event))
+
+    async def latency_latest(self) -> list[LatencyEvent]:
+        """LATENCY LATEST: read the latest slow event of each kind."""
+        return await self._execute(_server_health._LATENCY_LATEST, (b"LATENCY", b"LATEST"))
+
+    async def latency_reset(self, *events: str) -> int:
+        """LATENCY RESET: forget slow events."""
+        return await self._execute(_server_health._LATENCY_RESET, (b"LATENCY", b"RESET", *events))
+
+    async def memory_doctor(self) -> str:
+        """MEMORY DOCTOR: have the server say what may be wrong with its memory."""
+        return await self._execute(_server_health._MEMORY_DOCTOR, (b"MEMORY", b"DOCTOR"))
+
+    async def memory_malloc_stats(self) -> str:
+        """MEMORY MALLOC-STATS: read what the server's allocator tells of itself."""
+        return await self._execute(_server_health._MEMORY_MALLOC_STATS, (b"MEMORY", b"MALLOC-STATS"))
+
+    async def memory_purge(self) -> bool:
+        """MEMORY PURGE: have the allocator give memory back that it keeps for later."""
+        return await self._execute(_server_health._MEMORY_PURGE, (b"MEMORY", b"PURGE"))
+
+    async def memory_stats(self) -> dict[str, Any]:
+        """MEMORY STATS: read where the server's memory goes."""
+        return await self._execute(_server_health._MEMORY_STATS, (b"MEMORY", b"STATS"))
 
 
 share_docs(AsyncCommands, Commands)

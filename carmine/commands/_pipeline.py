@@ -19,6 +19,7 @@ from carmine.commands import pubsub as _pubsub
 from carmine.commands import scripting as _scripting
 from carmine.commands import server as _server
 from carmine.commands import server_commands as _server_commands
+from carmine.commands import server_health as _server_health
 from carmine.commands import sets as _sets
 from carmine.commands import sorted_set_algebra as _sorted_set_algebra
 from carmine.commands import sorted_set_ranges as _sorted_set_ranges
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from carmine.commands.command import Reply, Spec, Words
     from carmine.commands.server import SlowCommand
+    from carmine.commands.server_health import LatencyEvent, LatencyHistogram
     from carmine.commands.string_parts import LcsMatches
     from carmine.commands.words import InstantMs, Milliseconds
     from carmine.stream_types import ClaimPage, PendingEntry, PendingSummary, StreamConsumer, StreamEntry, StreamGroup
@@ -2348,6 +2350,10 @@ class PipelineCommands(Generic[T]):
         """SCRIPT LOAD: let the server know a script without running it."""
         return self._queue(_scripting._SCRIPT_LOAD, (b"SCRIPT", b"LOAD", script))
 
+    def script_show(self, sha: str | bytes) -> Reply[T]:
+        """SCRIPT SHOW: read the text of a script that the server knows; only Valkey has it."""
+        return self._queue(_scripting._SCRIPT_SHOW, (b"SCRIPT", b"SHOW", sha))
+
     # transactions
 
     def discard(self) -> Reply[bool]:
@@ -2659,6 +2665,48 @@ class PipelineCommands(Generic[T]):
         """COMMAND LIST: read the names of the commands that the server knows."""
         command = _server_commands.command_list(module=module, aclcat=aclcat, pattern=pattern)
         return self._queue(command.spec, command.words)
+
+    # server_health
+
+    def latency_doctor(self) -> Reply[str]:
+        """LATENCY DOCTOR: have the server say what may be slow, and what to do."""
+        return self._queue(_server_health._LATENCY_DOCTOR, (b"LATENCY", b"DOCTOR"))
+
+    def latency_graph(self, event: str) -> Reply[str]:
+        """LATENCY GRAPH: have the server draw how long events of a kind took."""
+        return self._queue(_server_health._LATENCY_GRAPH, (b"LATENCY", b"GRAPH", event))
+
+    def latency_histogram(self, *commands: str) -> Reply[dict[str, LatencyHistogram]]:
+        """LATENCY HISTOGRAM: read how long commands took."""
+        return self._queue(_server_health._LATENCY_HISTOGRAM, (b"LATENCY", b"HISTOGRAM", *commands))
+
+    def latency_history(self, event: str) -> Reply[list[tuple[int, int]]]:
+        """LATENCY HISTORY: read when events of a kind were slow."""
+        return self._queue(_server_health._LATENCY_HISTORY, (b"LATENCY", b"HISTORY", event))
+
+    def latency_latest(self) -> Reply[list[LatencyEvent]]:
+        """LATENCY LATEST: read the latest slow event of each kind."""
+        return self._queue(_server_health._LATENCY_LATEST, (b"LATENCY", b"LATEST"))
+
+    def latency_reset(self, *events: str) -> Reply[int]:
+        """LATENCY RESET: forget slow events."""
+        return self._queue(_server_health._LATENCY_RESET, (b"LATENCY", b"RESET", *events))
+
+    def memory_doctor(self) -> Reply[str]:
+        """MEMORY DOCTOR: have the server say what may be wrong with its memory."""
+        return self._queue(_server_health._MEMORY_DOCTOR, (b"MEMORY", b"DOCTOR"))
+
+    def memory_malloc_stats(self) -> Reply[str]:
+        """MEMORY MALLOC-STATS: read what the server's allocator tells of itself."""
+        return self._queue(_server_health._MEMORY_MALLOC_STATS, (b"MEMORY", b"MALLOC-STATS"))
+
+    def memory_purge(self) -> Reply[bool]:
+        """MEMORY PURGE: have the allocator give memory back that it keeps for later."""
+        return self._queue(_server_health._MEMORY_PURGE, (b"MEMORY", b"PURGE"))
+
+    def memory_stats(self) -> Reply[dict[str, Any]]:
+        """MEMORY STATS: read where the server's memory goes."""
+        return self._queue(_server_health._MEMORY_STATS, (b"MEMORY", b"STATS"))
 
 
 share_docs(PipelineCommands, Commands)

@@ -19,6 +19,7 @@ from carmine.commands import pubsub as _pubsub
 from carmine.commands import scripting as _scripting
 from carmine.commands import server as _server
 from carmine.commands import server_commands as _server_commands
+from carmine.commands import server_health as _server_health
 from carmine.commands import sets as _sets
 from carmine.commands import sorted_set_algebra as _sorted_set_algebra
 from carmine.commands import sorted_set_ranges as _sorted_set_ranges
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from carmine.commands.command import Spec, Words
     from carmine.commands.server import SlowCommand
+    from carmine.commands.server_health import LatencyEvent, LatencyHistogram
     from carmine.commands.string_parts import LcsMatches
     from carmine.commands.words import InstantMs, Milliseconds
     from carmine.stream_types import ClaimPage, PendingEntry, PendingSummary, StreamConsumer, StreamEntry, StreamGroup
@@ -4469,6 +4471,16 @@ class Commands(Generic[T]):
         """
         return self._execute(_scripting._SCRIPT_LOAD, (b"SCRIPT", b"LOAD", script))
 
+    def script_show(self, sha: str | bytes) -> T:
+        """SCRIPT SHOW: read the text of a script that the server knows; only Valkey has it.
+
+        Raises:
+            NoScriptError: The server does not know it.
+
+        Since: Valkey 8.0.0. Cost: O(1). Source: valkey.io/commands/script-show
+        """
+        return self._execute(_scripting._SCRIPT_SHOW, (b"SCRIPT", b"SHOW", sha))
+
     # transactions
 
     def discard(self) -> bool:
@@ -5241,3 +5253,101 @@ class Commands(Generic[T]):
         """
         command = _server_commands.command_list(module=module, aclcat=aclcat, pattern=pattern)
         return self._execute(command.spec, command.words)
+
+    # server_health
+
+    def latency_doctor(self) -> str:
+        """LATENCY DOCTOR: have the server say what may be slow, and what to do.
+
+        Since: 2.8.13. Cost: O(1). Source: redis.io/commands/latency-doctor
+        """
+        return self._execute(_server_health._LATENCY_DOCTOR, (b"LATENCY", b"DOCTOR"))
+
+    def latency_graph(self, event: str) -> str:
+        """LATENCY GRAPH: have the server draw how long events of a kind took.
+
+        Raises:
+            ServerError: There was none.
+
+        Since: 2.8.13. Cost: O(1). Source: redis.io/commands/latency-graph
+        """
+        return self._execute(_server_health._LATENCY_GRAPH, (b"LATENCY", b"GRAPH", event))
+
+    def latency_histogram(self, *commands: str) -> dict[str, LatencyHistogram]:
+        """LATENCY HISTOGRAM: read how long commands took.
+
+        Args:
+            *commands: Their names; none asks for all that were called.
+
+        Wire: Maps on RESP3, flat lists on RESP2.
+
+        Since: 7.0.0. Cost: O(commands). Source: redis.io/commands/latency-histogram
+        """
+        return self._execute(_server_health._LATENCY_HISTOGRAM, (b"LATENCY", b"HISTOGRAM", *commands))
+
+    def latency_history(self, event: str) -> list[tuple[int, int]]:
+        """LATENCY HISTORY: read when events of a kind were slow.
+
+        Returns:
+            Seconds since the epoch, and how many milliseconds each took.
+
+        Since: 2.8.13. Cost: O(1). Source: redis.io/commands/latency-history
+        """
+        return self._execute(_server_health._LATENCY_HISTORY, (b"LATENCY", b"HISTORY", event))
+
+    def latency_latest(self) -> list[LatencyEvent]:
+        """LATENCY LATEST: read the latest slow event of each kind.
+
+        Since: 2.8.13. Cost: O(1). Source: redis.io/commands/latency-latest
+        """
+        return self._execute(_server_health._LATENCY_LATEST, (b"LATENCY", b"LATEST"))
+
+    def latency_reset(self, *events: str) -> int:
+        """LATENCY RESET: forget slow events.
+
+        Args:
+            *events: Of these kinds; none forgets all.
+
+        Returns:
+            Of how many kinds something was forgotten.
+
+        Since: 2.8.13. Cost: O(1). Source: redis.io/commands/latency-reset
+        """
+        return self._execute(_server_health._LATENCY_RESET, (b"LATENCY", b"RESET", *events))
+
+    def memory_doctor(self) -> str:
+        """MEMORY DOCTOR: have the server say what may be wrong with its memory.
+
+        Since: 4.0.0. Cost: O(1). Source: redis.io/commands/memory-doctor
+        """
+        return self._execute(_server_health._MEMORY_DOCTOR, (b"MEMORY", b"DOCTOR"))
+
+    def memory_malloc_stats(self) -> str:
+        """MEMORY MALLOC-STATS: read what the server's allocator tells of itself.
+
+        Since: 4.0.0. Cost: O(1). Source: redis.io/commands/memory-malloc-stats
+        """
+        return self._execute(_server_health._MEMORY_MALLOC_STATS, (b"MEMORY", b"MALLOC-STATS"))
+
+    def memory_purge(self) -> bool:
+        """MEMORY PURGE: have the allocator give memory back that it keeps for later.
+
+        Returns:
+            True.
+
+        Since: 4.0.0. Cost: O(memory kept). Source: redis.io/commands/memory-purge
+        """
+        return self._execute(_server_health._MEMORY_PURGE, (b"MEMORY", b"PURGE"))
+
+    def memory_stats(self) -> dict[str, Any]:
+        """MEMORY STATS: read where the server's memory goes.
+
+        Returns:
+            Values by the server's names, such as "peak.allocated": bytes and counts as int, shares as float, databases
+            as dicts.
+
+        Wire: Doubles as text, and flat lists, on RESP2.
+
+        Since: 4.0.0. Cost: O(databases). Source: redis.io/commands/memory-stats
+        """
+        return self._execute(_server_health._MEMORY_STATS, (b"MEMORY", b"STATS"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from carmine.commands import decoders
 from carmine.commands.arguments import some_args
-from carmine.commands.command import Command
+from carmine.commands.command import Command, Text
 from carmine.commands.specs import spec
 from carmine.types import EngineStats, FunctionStats, Library, LibraryFunction, RunningFunction
 
@@ -69,6 +69,7 @@ _SCRIPT_EXISTS = spec("SCRIPT EXISTS", decoders.flags)
 _SCRIPT_FLUSH = spec("SCRIPT FLUSH", decoders.ok)
 _SCRIPT_KILL = spec("SCRIPT KILL", decoders.ok)
 _SCRIPT_LOAD = spec("SCRIPT LOAD", text=True)
+_SCRIPT_SHOW = spec("SCRIPT SHOW")
 
 
 def _call(
@@ -344,3 +345,14 @@ def script_load(script: str | bytes) -> Command[str]:
     Since: 2.6.0. Cost: O(length of the text). Source: redis.io/commands/script-load
     """
     return Command(_SCRIPT_LOAD, (b"SCRIPT", b"LOAD", script))
+
+
+def script_show(sha: str | bytes) -> Command[Text]:
+    """SCRIPT SHOW: read the text of a script that the server knows; only Valkey has it.
+
+    Raises:
+        NoScriptError: The server does not know it.
+
+    Since: Valkey 8.0.0. Cost: O(1). Source: valkey.io/commands/script-show
+    """
+    return Command(_SCRIPT_SHOW, (b"SCRIPT", b"SHOW", sha))

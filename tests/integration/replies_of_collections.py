@@ -236,6 +236,12 @@ SCRIPTS = [
     case(call("script_flush", "ASYNC"), True),
     case(call("script_kill"), Fails(NotBusyError)),
     steps(
+        (call("script_load", "return 1"), RETURN_1),
+        (call("script_show", LAST), "return 1"),
+        since=since(None, "8.0"),
+    ),
+    case(call("script_show", "f" * 40), Fails(NoScriptError), since=since(None, "8.0")),
+    steps(
         (call("function_load", CODE), "lib"),
         (call("function_load", CODE), Fails(ServerError)),
         (call("function_load", CODE, replace=True), "lib"),

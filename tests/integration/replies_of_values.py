@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from carmine.commands.server import SlowCommand
+from carmine.commands.server_health import LatencyEvent, LatencyHistogram
 from carmine.commands.string_parts import LcsMatch, LcsMatches
 from carmine.errors import AuthError, ServerError, UsageError, WrongTypeError
 from carmine.types import ScanPage
@@ -244,6 +246,32 @@ CONNECTION = [
     case(call("select", 99), Fails(ServerError), pinned=True),
 ]
 
+
+def is_history(found: list[tuple[int, int]]) -> bool:
+    """Whether it tells of one spike of some milliseconds."""
+    return len(found) == 1 and found[0][0] > 1_700_000_000 and 5 <= found[0][1] < 1000
+
+
+def is_latest(found: list[LatencyEvent]) -> bool:
+    """Whether it tells of a slow command."""
+    (event,) = found
+    return type(event) is LatencyEvent and event.name == "command" and 5 <= event.latest_ms <= event.highest_ms
+
+
+def is_histogram(told: dict[str, LatencyHistogram]) -> bool:
+    """Whether it tells of two calls, counted together in the last bucket."""
+    return set(told) == {"get"} and told["get"].calls == 2 == [*told["get"].micros.values()][-1]
+
+
+def is_memory(told: dict[str, Any]) -> bool:
+    """Whether numbers are numbers and a database is a dict."""
+    return (
+        type(told["peak.allocated"]) is int
+        and type(told["peak.percentage"]) is type(told["fragmentation"]) is float
+        and type(told["db.0"]["overhead.hashtable.main"]) is int
+    )
+
+
 DOCS = {"summary", "since", "group", "complexity"}
 
 SERVER = [
@@ -279,6 +307,29 @@ SERVER = [
     case(call("lastsave"), Such(int, positive)),
     case(call("lolwut"), Such(str, is_long)),
     case(call("lolwut", 5, 1, 1, 1), Such(str, is_long)),
+    case(call("latency_doctor"), Such(str, is_long)),
+    steps(
+        (call("latency_graph", "command"), Such(str, lambda drawn: drawn.startswith("command - high "))),
+        (call("latency_history", "command"), Such(list, is_history)),
+        (call("latency_latest"), Such(list, is_latest)),
+        (call("latency_reset", "command", "fork"), 1),
+        (call("latency_latest"), []),
+        (call("latency_history", "command"), []),
+        (call("latency_graph", "command"), Fails(ServerError)),
+        setup=("CONFIG SET latency-monitor-threshold 1", "DEBUG SLEEP 0.005"),
+    ),
+    case(call("latency_histogram", "get", "nonsense"), {}, "CONFIG RESETSTAT", since=SINCE_70),
+    case(
+        call("latency_histogram", "get"),
+        Such(dict, is_histogram),
+        *("CONFIG RESETSTAT", "GET x", "GET x"),
+        since=SINCE_70,
+    ),
+    case(call("latency_reset"), Such(int)),
+    case(call("memory_doctor"), Such(str, is_long)),
+    case(call("memory_malloc_stats"), Such(str, is_long)),
+    case(call("memory_purge"), True),
+    case(call("memory_stats"), Such(dict, is_memory), K),
     case(call("memory_usage", "k"), Such(int, positive), K),
     case(call("memory_usage", "x"), None),
     case(call("role"), {"role": "master", "offset": 0, "replicas": []}),

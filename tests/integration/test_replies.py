@@ -43,7 +43,8 @@ SAVING = {"save", "bgsave", "bgrewriteaof"}
 NEVER_ALIKE = {
     *("client_id", "client_info", "client_list", "hello", "info", "lastsave", "lolwut"),
     *("object_idletime", "pttl", "slowlog_get", "slowlog_len", "time"),
-    *("xadd", "xinfo_consumers", "xinfo_stream", "xpending"),
+    *("latency_graph", "latency_histogram", "memory_malloc_stats", "memory_stats", "xadd"),
+    *("xinfo_consumers", "xinfo_stream", "xpending"),
 }
 """Replies that change from call to call, or tell the protocol."""
 

@@ -44,6 +44,7 @@ GOES_OUT = [
     (scripting.script_flush(), (b"SCRIPT", b"FLUSH"), []),
     (scripting.script_flush("SYNC"), (b"SCRIPT", b"FLUSH", "SYNC"), []),
     (scripting.script_kill(), (b"SCRIPT", b"KILL"), []),
+    (scripting.script_show("f" * 40), (b"SCRIPT", b"SHOW", "f" * 40), []),
     (scripting.script_load("return 1"), (b"SCRIPT", b"LOAD", "return 1"), []),
     (pubsub.publish("c", "m"), (b"PUBLISH", "c", "m"), []),
     (pubsub.pubsub_channels(), (b"PUBSUB", b"CHANNELS"), []),

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carmine.commands import server, server_commands
+from carmine.commands import server, server_commands, server_health
+from carmine.commands.flags import READONLY
+from carmine.commands.server_health import LatencyEvent, LatencyHistogram
 from carmine.errors import UsageError
-from tests.unit.command_tables import check_goes_out, named, public_functions
+from carmine.protocol.values import Verbatim
+from tests.unit.command_tables import check_goes_out, check_shape, named, public_functions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +49,18 @@ GOES_OUT: list[tuple[Any, ...]] = [
     (server.lastsave(), (b"LASTSAVE",), []),
     (server.lolwut(), (b"LOLWUT",), []),
     (server.lolwut(5, 60, 3), (b"LOLWUT", b"VERSION", 5, 60, 3), []),
+    (server_health.latency_doctor(), (b"LATENCY", b"DOCTOR"), []),
+    (server_health.latency_graph("fork"), (b"LATENCY", b"GRAPH", "fork"), []),
+    (server_health.latency_histogram(), (b"LATENCY", b"HISTOGRAM"), []),
+    (server_health.latency_histogram("get", "set"), (b"LATENCY", b"HISTOGRAM", "get", "set"), []),
+    (server_health.latency_history("fork"), (b"LATENCY", b"HISTORY", "fork"), []),
+    (server_health.latency_latest(), (b"LATENCY", b"LATEST"), []),
+    (server_health.latency_reset(), (b"LATENCY", b"RESET"), []),
+    (server_health.latency_reset("fork"), (b"LATENCY", b"RESET", "fork"), []),
+    (server_health.memory_doctor(), (b"MEMORY", b"DOCTOR"), []),
+    (server_health.memory_malloc_stats(), (b"MEMORY", b"MALLOC-STATS"), []),
+    (server_health.memory_purge(), (b"MEMORY", b"PURGE"), []),
+    (server_health.memory_stats(), (b"MEMORY", b"STATS"), []),
     (server.memory_usage("k"), (b"MEMORY", b"USAGE", "k"), ["k"]),
     (server.memory_usage("k", 0), (b"MEMORY", b"USAGE", "k", b"SAMPLES", 0), ["k"]),
     (server.role(), (b"ROLE",), []),
@@ -69,7 +84,7 @@ def test_goes_out(row: tuple[Any, ...]) -> None:
 
 def test_every_function_has_a_case() -> None:
     told = {name.replace("-", "_") for name in named(command for command, *_ in GOES_OUT)}
-    assert told == public_functions(server, server_commands)
+    assert told == public_functions(server, server_commands, server_health)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +102,49 @@ def test_refused_before_anything_goes_out(call: Callable[[], Command[Any]], sent
     with pytest.raises(UsageError, match=re.escape(sentence)) as caught:
         call()
     assert "CANARY" not in str(caught.value)
+
+
+HISTOGRAM_2 = ["get", ["calls", 3, "histogram_usec", [1, 2, 8, 3]], "set", ["calls", 1, "histogram_usec", [4, 1]]]
+HISTOGRAM_3 = {
+    "get": {"calls": 3, "histogram_usec": {1: 2, 8: 3}},
+    "set": {"calls": 1, "histogram_usec": {4: 1}},
+}
+MEMORY = {"peak.allocated": 9, "peak.percentage": 98.5, "fragmentation": 1.0, "db.0": {"overhead.total": 7}}
+
+
+@pytest.mark.parametrize(
+    ("command", "resp2", "resp3", "result"),
+    [
+        (server_health.latency_doctor(), "fine", Verbatim("txt", "fine"), "fine"),
+        (
+            server_health.latency_histogram(),
+            HISTOGRAM_2,
+            HISTOGRAM_3,
+            {"get": LatencyHistogram(3, {1: 2, 8: 3}), "set": LatencyHistogram(1, {4: 1})},
+        ),
+        (server_health.latency_histogram("x"), [], {}, {}),
+        (server_health.latency_history("fork"), [[7, 5], [9, 6]], [[7, 5], [9, 6]], [(7, 5), (9, 6)]),
+        (
+            server_health.latency_latest(),
+            [["fork", 7, 5, 9]],
+            [["fork", 7, 5, 9, 14, 2]],
+            [LatencyEvent("fork", 7, 5, 9)],
+        ),
+        (
+            server_health.memory_stats(),
+            ["peak.allocated", 9, "peak.percentage", "98.5", "fragmentation", "1", "db.0", ["overhead.total", 7]],
+            MEMORY,
+            MEMORY,
+        ),
+        (server_health.memory_purge(), "OK", "OK", True),
+    ],
+    ids=lambda value: getattr(getattr(value, "spec", None), "name", ""),
+)
+def test_shape(command: Command[Any], resp2: Any, resp3: Any, result: Any) -> None:
+    check_shape(command, resp2, resp3, result)
+
+
+def test_looking_at_the_server_may_be_repeated_and_changing_it_not() -> None:
+    health = [command for command, *_ in GOES_OUT if command.spec.name.startswith(("LATENCY", "MEMORY"))]
+    changing = {command.spec.name for command in health if not command.spec.flags & READONLY}
+    assert changing == {"LATENCY RESET", "MEMORY PURGE"}
