@@ -1,6 +1,6 @@
 """carmine: a Redis and Valkey client with a hand-written codec and its own socket pool.
 
-Public names only. The Async names load asyncio when they are first touched.
+Public names only. The Async names load asyncio when they are first touched, those of freezing load json and decimal.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ from carmine.errors import (
     ReadTimeout,
     RetryRule,
     ServerError,
+    ThawError,
     TopologyError,
     TryAgainError,
     UnblockedError,
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from carmine.client._async.script import AsyncScript
     from carmine.client._async.transaction import AsyncTransaction
     from carmine.client.glob import glob_escape
+    from carmine.freezing import freezable, freeze, raw, thaw
     from carmine.transport.async_pool import AsyncPool
 
 __all__ = [
@@ -146,6 +148,7 @@ __all__ = [
     "Seconds",
     "Secret",
     "ServerError",
+    "ThawError",
     "TopologyError",
     "Transaction",
     "TryAgainError",
@@ -159,7 +162,11 @@ __all__ = [
     "__version__",
     "connect",
     "connect_async",
+    "freezable",
+    "freeze",
     "glob_escape",
+    "raw",
+    "thaw",
 ]
 
 _LATER = {
@@ -170,7 +177,11 @@ _LATER = {
     "AsyncScript": "carmine.client._async.script",
     "AsyncTransaction": "carmine.client._async.transaction",
     "connect_async": "carmine.client._async.client",
+    "freezable": "carmine.freezing",
+    "freeze": "carmine.freezing",
     "glob_escape": "carmine.client.glob",
+    "raw": "carmine.freezing",
+    "thaw": "carmine.freezing",
 }
 
 

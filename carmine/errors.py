@@ -49,6 +49,7 @@ __all__ = [
     "ReadTimeout",
     "RetryRule",
     "ServerError",
+    "ThawError",
     "TopologyError",
     "TryAgainError",
     "UnblockedError",
@@ -126,6 +127,26 @@ class DecodeError(CarmineError):
             "or make the client with decode=False"
         )
         self.data = data
+
+
+class ThawError(CarmineError):
+    """Bytes that a frozen value was expected in are none; `.reason` says what is wrong with them.
+
+    Where a client's serializer met them, `.command` names the command whose reply they were in.
+    """
+
+    reason: str
+    command: str | None
+
+    def __init__(self, reason: str, *, command: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.command = command
+
+    def __str__(self) -> str:
+        """Say what was wrong, and in whose reply."""
+        where = f"a value in the reply to {self.command}" if self.command else "this value"
+        return f"{where} cannot be thawed: {self.reason}"
 
 
 class NetworkError(CarmineError):

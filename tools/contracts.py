@@ -26,7 +26,7 @@ LAYERS = (
     ("cli",),
     ("ext", "embedded"),
     ("client",),
-    ("commands", "freeze", "transport", "_bridge"),
+    ("commands", "freezing", "transport", "_bridge"),
     ("protocol", "_resp"),
     ("retry",),
     ("types", "stream_types", "_checks", "_frozen"),
@@ -40,8 +40,8 @@ GROUND = ("_version",)
 
 # (who, whom): inside one row.
 KNOWS_NOT = (
-    (("commands", "freeze"), ("transport", "_bridge")),
-    (("transport", "_bridge"), ("commands", "freeze")),
+    (("commands", "freezing"), ("transport", "_bridge")),
+    (("transport", "_bridge"), ("commands", "freezing")),
     (("ext",), ("embedded",)),
     (("embedded",), ("ext",)),
 )
