@@ -1,23 +1,25 @@
-"""The asyncio engine: how one command gets its reply; the hand-written half below the async client.
+"""The asyncio engine: how one command, or a batch, gets its replies; the hand-written half below the async client.
 
-The counterpart of engine.py: the fast path pops a connection, awaits its call and puts the connection back; everything
-rare leaves it for `_execute_slowly` (_async/attempts.py). Invariants: a connection that a call did not finish,
-cancelled or failed, is closed; giving back in the fast path never waits, so nothing can be cancelled in between.
+The counterpart of engine.py. A command goes out on a connection that all tasks share (transport/multiplexer.py); one
+that may block there has a connection of its own for its time. Everything rare leaves the fast path for
+`_execute_slowly` (_async/attempts.py). Invariant: a call that is cancelled leaves a shared connection in step, and
+closes its own.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from carmine.client._async.attempts import AsyncAttempts
 from carmine.client.core import MISSHAPEN, SPECIAL, finish, refuse, unexpected
-from carmine.commands.flags import BLOCKING
-from carmine.errors import CarmineError, NetworkError, RetryRule, ServerError
+from carmine.commands.flags import BLOCKING, may_block
+from carmine.errors import CarmineError, NetworkError, PoolClosed, RetryRule, ServerError
 from carmine.transport.async_pool import AsyncPool
 
 if TYPE_CHECKING:
     from carmine.commands.command import Spec, Words
-    from carmine.transport.async_connection import AsyncConnection
+    from carmine.transport.multiplexer import SharedConnection
     from carmine.transport.options import Options
 
 __all__ = ["AsyncEngine"]
@@ -32,8 +34,7 @@ class AsyncEngine(AsyncAttempts):
     def _attach(self, pool: AsyncPool, text: bool, *, owns_pool: bool) -> None:
         """Take the pool into use."""
         self._pool = pool
-        self._idle = pool.idle if pool.is_plain and pool.options.hooks is None else []  # see the blocking engine
-        self._attention = pool.attention
+        self._lines = pool.multiplexer.lines if pool.options.hooks is None else deque()  # see the blocking engine
         self._text = text
         self._owns_pool = owns_pool
         self._hooks = pool.options.hooks
@@ -42,32 +43,25 @@ class AsyncEngine(AsyncAttempts):
         """Refuse every further call of this client."""
         if self._owns_pool:
             await self._pool.aclose()  # first: from another loop it is refused, and this client goes on
-        self._idle = []
+        self._lines = deque()
         self._is_closed = True
 
     async def _execute(self, spec: Spec, words: Words) -> Any:
         """Send one command and return its result."""
         if spec.flags & SPECIAL:
             return await self._execute_special(spec, words)
-        idle = self._idle  # the same after the call, whatever happens to this client meanwhile
-        try:
-            connection = idle.pop()
-        except IndexError:
+        lines = self._lines
+        if not lines:
             return await self._execute_slowly(spec, words)
+        line = lines[0]
+        if len(lines) > 1:
+            lines.rotate(-1)
         try:
-            reply = await connection.execute(words, self._text if spec.text is None else spec.text)
-        except BaseException as error:
-            self._pool.take_back(connection)  # which closes it
-            if isinstance(error, NetworkError):
-                return await self._execute_slowly(spec, words, error)
-            raise
+            reply = await line.post(words, self._text if spec.text is None else spec.text)
+        except NetworkError as error:
+            return await self._execute_slowly(spec, words, error)
         if isinstance(reply, CarmineError):
-            return await self._take_error(spec, words, reply, connection)
-        idle.append(connection)
-        if self._attention:
-            self._pool.serve()
-        elif len(idle) > 1:
-            self._pool.tidy()
+            return await self._take_error(spec, words, reply, line)
         decode = spec.decode
         if decode is None:
             return reply
@@ -81,14 +75,85 @@ class AsyncEngine(AsyncAttempts):
             refuse(spec)
         return await self._execute_slowly(spec, words)
 
-    async def _take_error(self, spec: Spec, words: Words, reply: CarmineError, connection: AsyncConnection) -> Any:
+    async def _take_error(self, spec: Spec, words: Words, reply: CarmineError, line: SharedConnection) -> Any:
         rule = reply.retry if isinstance(reply, ServerError) else RetryRule.NO
         if rule is RetryRule.RECONNECT:
-            connection.close()
-        self._pool.take_back(connection)
+            line.retire()
         if rule is RetryRule.WAIT:
             return await self._execute_slowly(spec, words, reply)
-        return finish(spec, reply, connection.address)
+        return finish(spec, reply, line.address)
+
+    async def _attempt(self, spec: Spec, words: Words, text: bool, seconds: float | None) -> Any:
+        if spec.flags & BLOCKING and may_block(spec, words):
+            return await self._attempt_alone(words, text, seconds)
+        line = await self._line()
+        try:
+            reply = await line.post(words, text)
+        except NetworkError as problem:
+            self._tell_lost(problem)
+            raise
+        if isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT:
+            line.retire()
+        return reply
+
+    async def _attempt_alone(self, words: Words, text: bool, seconds: float | None) -> Any:
+        """Send a command that would keep all others waiting, on a connection for it alone."""
+        connection = await self._borrow()
+        try:
+            reply = await connection.execute(words, text, seconds)
+            if isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT:
+                connection.close()
+            return reply
+        except NetworkError as problem:
+            self._tell_lost(problem)
+            raise
+        finally:
+            await self._pool.give_back(connection)
+
+    async def _attempt_many(
+        self,
+        commands: list[Words],
+        text: bool,
+        replies: list[Any],
+        seconds: float | None,
+        modes: bytes | None,
+        each: bool = False,
+    ) -> None:
+        if seconds is not None:
+            await self._attempt_many_alone(commands, text, replies, seconds, modes, each)
+            return
+        line = await self._line()
+        came: list[Any] = []  # its own: what comes after the caller has gone must not get into another attempt
+        try:
+            await line.post_many(commands, text, came, modes, each)
+        except NetworkError as problem:
+            self._tell_lost(problem)
+            raise
+        finally:
+            replies += came
+
+    async def _attempt_many_alone(
+        self,
+        commands: list[Words],
+        text: bool,
+        replies: list[Any],
+        seconds: float,
+        modes: bytes | None,
+        each: bool,
+    ) -> None:
+        connection = await self._borrow()
+        try:
+            await connection.execute_many(commands, text, replies, seconds, modes, each)
+        except NetworkError as problem:
+            self._tell_lost(problem)
+            raise
+        finally:
+            await self._pool.give_back(connection)
+
+    async def _line(self) -> SharedConnection:
+        if self._is_closed:
+            raise PoolClosed(f"this client of {self._pool.options.address} is closed; make a new one")
+        return await self._pool.multiplexer.line()
 
 
 def make_pool(options: Options) -> AsyncPool:

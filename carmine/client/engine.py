@@ -78,6 +78,37 @@ class Engine(Attempts):
         except MISSHAPEN as problem:
             raise unexpected(spec, reply) from problem
 
+    def _attempt(self, spec: Spec, words: Words, text: bool, seconds: float | None) -> Any:
+        connection = self._borrow()
+        try:
+            reply = connection.execute(words, text, seconds)
+            if isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT:
+                connection.close()
+            return reply
+        except NetworkError as problem:
+            self._tell_lost(problem)
+            raise
+        finally:
+            self._pool.give_back(connection)
+
+    def _attempt_many(
+        self,
+        commands: list[Words],
+        text: bool,
+        replies: list[Any],
+        seconds: float | None,
+        modes: bytes | None,
+        each: bool = False,
+    ) -> None:
+        connection = self._borrow()
+        try:
+            connection.execute_many(commands, text, replies, seconds, modes, each)
+        except NetworkError as problem:
+            self._tell_lost(problem)
+            raise
+        finally:
+            self._pool.give_back(connection)
+
     def _execute_special(self, spec: Spec, words: Words) -> Any:
         if not spec.flags & BLOCKING or spec.flags & (SPECIAL & ~BLOCKING):
             refuse(spec)

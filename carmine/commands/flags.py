@@ -34,6 +34,7 @@ __all__ = [
     "WRITE",
     "block_seconds",
     "command_keys",
+    "may_block",
 ]
 
 READONLY: Final = 1 << 0
@@ -115,6 +116,16 @@ def block_seconds(spec: Spec, words: Words) -> float | None:
     if told is None or not 0 <= told < math.inf:
         return None
     return told * _MS[unit] if told else math.inf
+
+
+def may_block(spec: Spec, words: Words) -> bool:
+    """Return whether a command marked as blocking may make the server wait: it does not where its option is missing.
+
+    A timeout that cannot be read counts: the server may read it otherwise.
+    """
+    if spec.block is None or not isinstance(spec.block[1], str):
+        return True
+    return _find(words, spec.block[1], 1, stop="STREAMS") is not None
 
 
 def command_keys(spec: Spec, words: Words) -> list[Any]:

@@ -12,7 +12,7 @@ import math
 import socket
 import time
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from carmine.errors import CarmineError, NetworkError, UsageError
 from carmine.protocol import Parser
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from carmine.types import Arg
 
 __all__ = ["AsyncConnection", "AsyncConnector"]
+
+C = TypeVar("C", bound="AsyncConnection")
 
 
 class AsyncConnection:
@@ -48,6 +50,8 @@ class AsyncConnection:
         probe: `()` -> whether the idle connection is still good.
         send: `(words)` sends a command whose confirmations come as pushes.
     """
+
+    carrier: ClassVar[type[AsyncIO]] = AsyncIO
 
     __slots__ = (
         "__weakref__",
@@ -164,8 +168,11 @@ class AsyncConnector(ConnectorBase):
 
     __slots__ = ()
 
-    async def open(self) -> AsyncConnection:
+    async def open(self, kind: type[C]) -> C:
         """Open a connection and shake hands, within `connect_timeout`.
+
+        Args:
+            kind: For one caller at a time, or for many at once.
 
         Raises:
             NetworkError: ConnectFailed, ConnectTimeout, HandshakeFailed or ConnectionLost; nothing was sent.
@@ -176,7 +183,7 @@ class AsyncConnector(ConnectorBase):
         credentials = await options.login_async()
         deadline = time.monotonic() + options.connect_timeout
         sock = await self._open_socket(deadline)
-        connection = AsyncConnection(await self._wire(sock, deadline), options.address)
+        connection = kind(await self._wire(sock, deadline, kind.carrier), options.address)
         try:
             await self._shake_hands(connection, credentials, deadline)
             if options.on_connect is not None:
@@ -188,12 +195,12 @@ class AsyncConnector(ConnectorBase):
             raise
         return connection
 
-    async def _wire(self, sock: socket.socket, deadline: float) -> AsyncIO:
+    async def _wire(self, sock: socket.socket, deadline: float, carrier: type[AsyncIO]) -> AsyncIO:
         """Put a transport and a protocol over a connected socket; over TLS where the options say so."""
         options = self.options
         loop = asyncio.get_running_loop()
         where = str(options.address)
-        io = AsyncIO(sock, Parser(protocol=3, decode=True), where, options.read_timeout)
+        io = carrier(sock, Parser(protocol=3, decode=True), where, options.read_timeout)
         if options.max_idle_time is not None:
             io.max_idle = options.max_idle_time
         if "idle" not in options.check:

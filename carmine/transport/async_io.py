@@ -1,8 +1,8 @@
 """Calls over one asyncio transport: the asyncio counterpart of WireIO, with the same promises and the same errors.
 
-One call at a time today: a connection is borrowed for its use. Invariants: a command is packed whole before its first
-byte is written; a call that ends before its last reply ends the connection; an idle socket is looked at before it is
-used, since the loop may not have read yet what came.
+One call at a time: a connection is borrowed for its use. Invariants: a command is packed whole before its first byte is
+written; a call that ends before its last reply ends the connection; an idle socket is looked at before it is used,
+since the loop may not have read yet what came.
 """
 
 from __future__ import annotations
@@ -17,32 +17,23 @@ from typing import TYPE_CHECKING, Any, Final
 from carmine.errors import ConnectionLost, NetworkError, ProtocolError, UsageError
 from carmine.protocol import encode, encode_many
 from carmine.transport.async_ledger import SLICE, AsyncLedger, Call, wake
+from carmine.transport.home import wrong_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from carmine.types import Arg
 
-__all__ = ["AsyncIO", "wrong_loop"]
+__all__ = ["AsyncIO"]
 
 _LOOKS: Final = 64
 """Rounds of the loop within which what has come to an idle socket is to be read."""
 
 
-def wrong_loop(address: str, own: asyncio.AbstractEventLoop) -> UsageError:
-    """Return the error for use on another event loop than the first one."""
-    if own.is_closed():
-        return UsageError(
-            f"this client of {address} belongs to an event loop that is closed; make a new client inside the loop "
-            "that uses it"
-        )
-    return UsageError(f"this client of {address} belongs to another event loop; make one client for each loop")
-
-
 class AsyncIO(AsyncLedger):
     """Calls over one transport; see WireIO in carmine/protocol/abc.py for what each promises."""
 
-    __slots__ = ()
+    __slots__ = ("_began", "_deadline")
 
     @property
     def is_usable(self) -> bool:
@@ -71,8 +62,8 @@ class AsyncIO(AsyncLedger):
         now = monotonic()
         if now - self._looked >= self.look_after:
             await self._look(now)
-        call = Call(self._loop.create_future(), 1, None, decode, each, None)
-        self._enter(call, timeout, now)
+        call = Call(self._loop.create_future(), decode, each)
+        self._begin(call, timeout, now)
         try:
             if len(out) > SLICE:
                 await self._flush(out)
@@ -104,8 +95,8 @@ class AsyncIO(AsyncLedger):
         now = monotonic()
         if now - self._looked >= self.look_after:
             await self._look(now)
-        call = Call(self._loop.create_future(), count, replies, decode, each, modes)
-        self._enter(call, timeout, now)
+        call = Call(self._loop.create_future(), decode, each, count, replies, modes)
+        self._begin(call, timeout, now)
         try:
             await self._flush(out)
             await call.future
@@ -176,6 +167,26 @@ class AsyncIO(AsyncLedger):
         if not self._alive and not self._fresh:
             raise self._take_loss()
 
+    def _begin(self, call: Call, timeout: float | None, now: float) -> None:
+        """Let a call be the one under way."""
+        self._began = now
+        self._deadline = now + (self._timeout if timeout is None else timeout)
+        self._handed = self._got = 0
+        self._enter(call)
+        if self._deadline < self._timer_at:
+            self._set_timer(self._deadline)
+        if self._fresh:
+            self._fresh = False
+            self._advance()
+            if self._loss is not None:
+                self._tell(self._take_loss())
+
+    def _check_time(self, now: float) -> None:
+        if now < self._deadline:
+            self._set_timer(self._deadline)
+        else:
+            self._give_up(self._too_late(self._began))
+
     def _forsake(self) -> None:
         """End a connection whose call was cancelled before its last reply."""
         self._calls.clear()
@@ -188,23 +199,12 @@ class AsyncIO(AsyncLedger):
         """
         if self._fresh:
             return  # what has come belongs to the first call
-        self._looked = now
         self._handed = self._got = 0
         self._busy = True
         try:
-            if now - self._last_used > self.max_idle:
-                raise self._lose("the connection was idle for longer than max_idle_time", None)
             for _ in range(_LOOKS):
-                if not self._alive:
-                    raise self._take_loss()
-                try:
-                    seen = self._socket.recv(1, socket.MSG_PEEK)
-                except (BlockingIOError, InterruptedError):
+                if self._peek(now):
                     return
-                except OSError as problem:
-                    raise self._lose("the idle connection was lost", problem) from problem
-                if not seen:
-                    raise self._lose("the server closed the idle connection", None)
                 await asyncio.sleep(0)  # the loop reads it
             raise self._surplus()
         except NetworkError:
@@ -212,3 +212,20 @@ class AsyncIO(AsyncLedger):
             raise
         finally:
             self._busy = False
+
+    def _peek(self, now: float) -> bool:
+        """Return whether nothing waits to be read; raise what befell the idle connection."""
+        self._looked = now
+        if not self._alive:
+            raise self._take_loss()
+        if now - self._last_used > self.max_idle:
+            raise self._lose("the connection was idle for longer than max_idle_time", None)
+        try:
+            seen = self._socket.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError as problem:
+            raise self._lose("the idle connection was lost", problem) from problem
+        if not seen:
+            raise self._lose("the server closed the idle connection", None)
+        return False

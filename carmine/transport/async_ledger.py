@@ -47,26 +47,24 @@ SLICE: Final = 1 << 17
 class Call:
     """Commands under way: how many replies are to come, how they are read, and who waits for them."""
 
-    __slots__ = ("began", "deadline", "decode", "each", "future", "left", "modes", "replies", "value")
+    __slots__ = ("decode", "each", "future", "left", "modes", "replies", "value")
 
     def __init__(
         self,
         future: asyncio.Future[Any],
-        left: int,
-        replies: list[Any] | None,
         decode: bool,
-        each: bool,
-        modes: bytes | None,
+        each: bool = False,
+        left: int = 1,
+        replies: list[Any] | None = None,
+        modes: bytes | None = None,
     ) -> None:
         self.future: asyncio.Future[Any] = future
-        self.left: int = left
-        self.replies: list[Any] | None = replies
         self.decode: bool = decode
         self.each: bool = each
+        self.left: int = left
+        self.replies: list[Any] | None = replies
         self.modes: bytes | None = modes
         self.value: Any = None
-        self.began: float = 0.0
-        self.deadline: float = 0.0
 
 
 class AsyncLedger(asyncio.BufferedProtocol):
@@ -112,7 +110,6 @@ class AsyncLedger(asyncio.BufferedProtocol):
         "look_after",
         "max_idle",
         "on_close",
-        "owed",
         "place",
         "pushes",
     )
@@ -122,7 +119,6 @@ class AsyncLedger(asyncio.BufferedProtocol):
         self._socket = sock
         self._parser = parser
         self.address: str = address
-        self.owed: int = 0
         self.pushes: deque[Any] = deque()
         self.place: Place | None = None
         self.is_stream: bool = False
@@ -146,6 +142,11 @@ class AsyncLedger(asyncio.BufferedProtocol):
         self._want = _READ
         self._handed = self._got = 0  # bytes given to the transport and received, by the call under way
 
+    @property
+    def owed(self) -> int:
+        """Replies that have not come."""
+        return sum(call.left for call in self._calls)
+
     def _take_loss(self) -> CarmineError:
         """Return what ended the connection, to the first who asks."""
         loss, self._loss = self._loss, None
@@ -167,22 +168,11 @@ class AsyncLedger(asyncio.BufferedProtocol):
                 await self._writable
             self._write(out[start : start + SLICE])
 
-    def _enter(self, call: Call, timeout: float | None, now: float) -> None:
+    def _enter(self, call: Call) -> None:
         """Take the last place in the queue."""
-        call.began = now
-        call.deadline = now + (self._timeout if timeout is None else timeout)
+        if not self._calls:
+            self._parser.decode, self._parser.each = call.decode, call.each
         self._calls.append(call)
-        self.owed += call.left
-        self._handed = self._got = 0
-        self._parser.decode = call.decode
-        self._parser.each = call.each
-        if call.deadline < self._timer_at:
-            self._set_timer(call.deadline)
-        if self._fresh:
-            self._fresh = False
-            self._advance()
-            if self._loss is not None:
-                self._tell(self._take_loss())
 
     def _advance(self) -> None:
         """Give the replies that have come to the calls that wait for them, in order."""
@@ -203,7 +193,6 @@ class AsyncLedger(asyncio.BufferedProtocol):
                     call.value = value
                 else:
                     call.replies.append(value)
-                self.owed -= 1
                 call.left -= 1
                 if not call.left:
                     last = calls.popleft()
@@ -225,9 +214,12 @@ class AsyncLedger(asyncio.BufferedProtocol):
                 raise
         else:
             if last is not None:
-                self._last_used = monotonic()
                 self._handed = self._got = 0  # what befalls the idle connection concerns no command
                 _settle(last)
+                self._rest()
+
+    def _rest(self) -> None:
+        """Be told that nothing is owed any more."""
 
     def _end_with(self, error: CarmineError, last: Call | None) -> None:
         """End the connection; a call whose last reply came together with the reason hears of it as well."""
@@ -266,13 +258,12 @@ class AsyncLedger(asyncio.BufferedProtocol):
     def _on_timer(self) -> None:
         self._timer = None
         self._timer_at = math.inf
-        if not self._calls:
-            return
-        call = min(self._calls, key=lambda waiting: waiting.deadline)
-        if monotonic() < call.deadline:
-            self._set_timer(call.deadline)
-        else:
-            self._give_up(self._too_late(call.began))
+        if self._calls:
+            self._check_time(monotonic())
+
+    def _check_time(self, now: float) -> None:
+        """End what is too late, and set the timer for the rest."""
+        raise NotImplementedError
 
     def _too_late(self, began: float) -> NetworkError:
         """Return the error for a call that was not complete in time."""
@@ -403,6 +394,7 @@ class AsyncLedger(asyncio.BufferedProtocol):
         if not self._alive:
             return
         self._got += nbytes
+        self._last_used = monotonic()
         if nbytes >= self._want:
             self._want = _READ * 4
         try:

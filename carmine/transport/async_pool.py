@@ -1,9 +1,10 @@
-"""The pool of asyncio connections: bounded, last in first out, fair to those who wait, free of background tasks.
+"""The pool of asyncio connections for one caller at a time: bounded, last in first out, fair to those who wait.
 
-It belongs to the first event loop it is used on; nothing here waits but for a connection. Invariants: at most
-`pool_size` connections exist or are being opened; one that owes a reply, or is not usable for any other reason, is
-closed and never handed out; who waits longest is served first; whatever a cancelled caller was given goes on to the
-next; a connection that was dropped without being given back frees its place.
+Beside them stand the shared ones (multiplexer.py), which most commands use. All belong to the first event loop they are
+used on; nothing here waits but for a connection. Invariants: at most `pool_size` connections exist or are being opened;
+one that owes a reply, or is not usable for any other reason, is closed and never handed out; who waits longest is
+served first; whatever a cancelled caller was given goes on to the next; a connection that was dropped without being
+given back frees its place.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any
 
 from carmine.errors import CarmineError, NetworkError, ServerError
 from carmine.transport.async_connection import AsyncConnection, AsyncConnector
-from carmine.transport.async_io import wrong_loop
-from carmine.transport.bookkeeping import Place, PoolBook
+from carmine.transport.bookkeeping import Place, PoolBook, PoolStats
+from carmine.transport.home import Home
 from carmine.transport.hooks import tell
+from carmine.transport.multiplexer import Multiplexer
 
 if TYPE_CHECKING:
     from carmine.transport.options import Options
@@ -42,27 +43,20 @@ class AsyncPool(PoolBook[AsyncConnection]):
 
     Attributes:
         options: What its connections are opened with.
+        multiplexer: The shared connections.
         idle: The connections nobody uses, the latest used last.
         attention: True in a boolean context when a returned connection must be looked at: somebody waits, or the
             pool is closed.
         is_plain: Whether a connection may be popped from `idle` and used without further checks.
     """
 
-    __slots__ = ("_connector", "_loop")
+    __slots__ = ("_connector", "_home", "multiplexer")
 
     def __init__(self, options: Options) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._connector = AsyncConnector(options)
+        self._home = Home(str(options.address))
+        self.multiplexer: Multiplexer = Multiplexer(self._connector, self._home)
         super().__init__(options)
-
-    def _bind(self) -> asyncio.AbstractEventLoop:
-        """Belong to the running loop, or refuse it."""
-        running = get_running_loop()
-        if self._loop is None:
-            self._loop = running
-        elif self._loop is not running:
-            raise wrong_loop(str(self.options.address), self._loop)
-        return running
 
     # Borrowing. ------------------------------------------------------------------------------------------------------
 
@@ -78,7 +72,7 @@ class AsyncPool(PoolBook[AsyncConnection]):
             PoolTimeout: All connections stayed in use for `pool_timeout` seconds.
             NetworkError, ServerError, ProtocolError: A new connection could not be opened.
         """
-        self._bind()
+        self._home.enter()
         connection = await self._from_idle() or await self._from_queue()
         task = asyncio.current_task() if note is not None else None
         return self._lend(connection, note and f"{note} in task {task.get_name() if task else '?'!r}")
@@ -108,7 +102,7 @@ class AsyncPool(PoolBook[AsyncConnection]):
             raise self._is_over()
         place = self._take_place() if not self.attention else None
         if place is None:
-            waiter = _Waiter(self._bind().create_future())
+            waiter = _Waiter(self._home.enter().create_future())
             self.attention.append(waiter)
             given = await self._wait(waiter, time.monotonic())
             if isinstance(given, AsyncConnection):
@@ -118,7 +112,7 @@ class AsyncPool(PoolBook[AsyncConnection]):
 
     async def _wait(self, waiter: _Waiter, began: float) -> AsyncConnection | Place:
         """Wait in the queue; return what the pool had to give."""
-        loop = self._bind()
+        loop = self._home.enter()
         patience = self.options.pool_timeout
         left = None if patience is None else max(0.0, began + patience - time.monotonic())
         alarm = None if left is None else loop.call_later(left, self._dismiss, waiter)
@@ -179,7 +173,7 @@ class AsyncPool(PoolBook[AsyncConnection]):
         began = time.monotonic()
         where = str(self.options.address)
         try:
-            connection = await self._connector.open()
+            connection = await self._connector.open(AsyncConnection)
         except Exception as error:
             tell(self._hooks, "on_error", where, error)
             raise
@@ -255,8 +249,8 @@ class AsyncPool(PoolBook[AsyncConnection]):
             waiter.signal.set_result(None)
 
     def _serve_soon(self) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon(self.serve)
+        if self._home.loop is not None and not self._home.loop.is_closed():
+            self._home.loop.call_soon(self.serve)
 
     # The whole. ------------------------------------------------------------------------------------------------------
 
@@ -266,8 +260,7 @@ class AsyncPool(PoolBook[AsyncConnection]):
         Raises:
             UsageError: The pool belongs to another event loop, which is not closed.
         """
-        if self._loop is None or not self._loop.is_closed():
-            self._bind()
+        is_here = self._home.is_here()
         if self._closed:
             return
         self._closed = True
@@ -282,13 +275,20 @@ class AsyncPool(PoolBook[AsyncConnection]):
                 waiter.signal.set_result(None)
         for connection in everything:
             connection.interrupt()
-        if self._loop is get_running_loop():
+        await self.multiplexer.aclose()
+        if is_here:
             for connection in everything:
                 await connection.wait_closed()
 
+    def stats(self) -> PoolStats:
+        """Return the counts of this moment."""
+        book, shared = super().stats(), self.multiplexer
+        return book._replace(opened=book.opened + shared.opened, shared=len(shared.everything))
+
     def _abandon(self) -> None:
         super()._abandon()
-        self._loop = None
+        self.multiplexer.abandon()
+        self._home.loop = None
         if self._closed:
             self.attention.append(None)
 

@@ -7,6 +7,7 @@ nobody holds it, by whatever way it was dropped; a forked child starts anew.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 import weakref
@@ -21,13 +22,18 @@ if TYPE_CHECKING:
 
     from carmine.transport.options import Options
 
-__all__ = ["Place", "PoolBook", "PoolStats", "chance"]
+__all__ = ["Place", "PoolBook", "PoolStats", "chance", "lifetime"]
 
 _JITTER: Final = 0.1
 """A connection's lifetime is shortened by up to this share, so that those opened together do not end together."""
 
 _TIDY_EVERY: Final = 1.0
 """Seconds between two looks for connections that have been idle for too long."""
+
+
+def lifetime(opened: float, most: float | None) -> float:
+    """Return when a connection that was opened at an instant is to be replaced; inf for never."""
+    return math.inf if most is None else opened + most * (1.0 - _JITTER * chance())
 
 
 def chance() -> float:
@@ -47,9 +53,11 @@ class PoolStats(NamedTuple):
     waiting: int
     """Callers that wait for a connection."""
     opened: int
-    """Connections opened since the pool was made."""
+    """Connections opened since the pool was made, shared ones included."""
     timeouts: int
     """Callers that waited in vain."""
+    shared: int = 0
+    """Multiplexed connections beside these, of an asyncio client."""
 
 
 class Place:
@@ -160,9 +168,7 @@ class PoolBook(Generic[C]):
 
     def _enter(self, connection: C, place: Place) -> None:
         """Put a new connection into the books; one thread at a time."""
-        if self.options.max_lifetime is not None:
-            share = 1.0 - _JITTER * chance()
-            connection.expires = connection.opened + self.options.max_lifetime * share
+        connection.expires = lifetime(connection.opened, self.options.max_lifetime)
         connection.hold(place)
         self._everything.append(weakref.ref(connection))
         _drop(self._everything, [known for known in self._everything if known() is None])

@@ -40,6 +40,9 @@ class Hooks:
     def on_close(self, address: str) -> None:
         """Hear that a connection was closed."""
 
+    def on_push(self, address: str, push: list[Any]) -> None:
+        """Hear a push (such as an invalidation) that came on a connection an async client shares among its tasks."""
+
     def on_error(self, address: str, error: BaseException) -> None:
         """Hear that a connection could not be opened, or was lost under a call."""
 

@@ -64,11 +64,24 @@ async def pinned(client: AsyncClient[str]) -> None:
         assert await connection.echo(token) == token
 
 
+async def together(client: AsyncClient[str]) -> None:
+    token = f"exec-{next(_tokens)}"
+    async with client.transaction() as tx:
+        replies = [tx.echo(token), tx.echo(token)]
+    assert [reply.value for reply in replies] == [token, token]
+
+
+async def alone(client: AsyncClient[str]) -> None:
+    token = f"alone-{next(_tokens)}"
+    async with client.connection() as connection:
+        assert await connection.echo(token) == token
+
+
 async def blocking(client: AsyncClient[str]) -> None:
     assert await client.blpop("nothing-here", timeout=0.002) is None
 
 
-SHAPES: list[Callable[[AsyncClient[str]], Any]] = [one, batch, transaction, pinned, blocking]
+SHAPES: list[Callable[[AsyncClient[str]], Any]] = [one, batch, transaction, together, alone, pinned, blocking]
 
 
 async def cancel_after(steps: int, task: asyncio.Task[Any]) -> bool:

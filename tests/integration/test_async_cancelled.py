@@ -9,7 +9,7 @@ import pytest
 
 from carmine.client._async.client import AsyncClient
 from carmine.errors import ConnectTimeout, PoolTimeout, UsageError
-from tests.integration.async_shapes import ONCE, SHAPES, cancel_after, client, one, until
+from tests.integration.async_shapes import ONCE, SHAPES, alone, cancel_after, client, one, until
 from tests.lab.leaks import assert_no_leaks_async, snapshot
 from tests.lab.matrix import scaled
 
@@ -77,7 +77,7 @@ async def test_cancel_inside_the_waits(
 
 def close_idle(client: AsyncClient[str]) -> None:
     """Let the next call open a connection."""
-    for connection in list(client.pool.idle):
+    for connection in [*client.pool.idle, *client.pool.multiplexer.lines]:
         connection.close()
 
 
@@ -85,7 +85,7 @@ def close_idle(client: AsyncClient[str]) -> None:
 @pytest.mark.faults
 async def test_cancel_storm(client: AsyncClient[str], server: RedisServer) -> None:
     async def some(number: int) -> None:
-        shape = SHAPES[number % 4]
+        shape = SHAPES[number % 6]
         task: asyncio.Task[Any] = asyncio.ensure_future(shape(client))
         asyncio.get_running_loop().call_later(number % 17 / 4000, task.cancel)
         await asyncio.gather(task, return_exceptions=True)
@@ -124,7 +124,7 @@ async def test_a_waiter_cancelled_after_it_was_served(client: AsyncClient[str], 
     """The wake-up is under way when the cancellation comes: what was served goes to the next."""
     pool = client.pool
     held = await pool.borrow()
-    first, second = asyncio.create_task(one(client)), asyncio.create_task(one(client))
+    first, second = asyncio.create_task(alone(client)), asyncio.create_task(alone(client))
     await until(lambda: pool.stats().waiting == 2, "two waiters")
     if kind == "place":
         held.close()
@@ -170,8 +170,9 @@ async def test_a_call_inside_another_block_on_a_pool_of_one(url: str) -> None:
     async with AsyncClient(str(url), pool_size=1, pool_timeout=0.05) as client:
         async with client.connection():
             with pytest.raises(PoolTimeout, match="held by: a pinned connection in task"):
-                await client.get("key")
-        await one(client)
+                await alone(client)
+            await one(client)
+        await alone(client)
 
 
 @pytest.mark.asyncio

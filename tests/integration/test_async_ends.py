@@ -16,7 +16,7 @@ import pytest
 
 from carmine.client._async.client import AsyncClient
 from carmine.errors import UsageError
-from tests.integration.async_shapes import ONCE, client, one, until
+from tests.integration.async_shapes import ONCE, alone, client, one, until
 from tests.lab.leaks import assert_no_leaks_async, snapshot
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _use_on_two_loops(url: str) -> None:
 async def test_a_dropped_connection_frees_its_place(client: AsyncClient[str], server: RedisServer) -> None:
     """FAULTS P08."""
     connection = await client.pool.borrow("forgotten")
-    waiting = asyncio.create_task(one(client))
+    waiting = asyncio.create_task(alone(client))
     await until(lambda: client.pool.stats().waiting == 1, "the waiter")
     del connection
     gc.collect()

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 def test_nothing_is_opened_before_the_first_command(make: Any, server: RedisServer) -> None:
     client = make()
-    assert client.pool.stats() == (32, 0, 0, 0, 0, 0, 0)
+    assert client.pool.stats() == (32, 0, 0, 0, 0, 0, 0, 0)
     assert server.clients() == []
     client.ping()
-    assert client.pool.stats() == (32, 1, 1, 0, 0, 1, 0)
+    assert client.pool.stats() == (32, 1, 1, 0, 0, 1, 0, 0)
 
 
 def test_the_pool_is_bounded(make: Any, server: RedisServer) -> None:
@@ -61,7 +61,9 @@ def test_the_pool_is_bounded(make: Any, server: RedisServer) -> None:
         watcher.join()
     assert max(seen) <= 3
     assert client.pool.stats().opened <= 3
-    assert client.pool.stats() == (3, client.pool.stats().open, client.pool.stats().idle, 0, 0, 3, 0)
+    with client.connection(), client.connection(), client.connection():
+        assert client.pool.stats().in_use == 3
+    assert client.pool.stats() == (3, client.pool.stats().open, client.pool.stats().idle, 0, 0, 3, 0, 0)
 
 
 def test_the_connection_used_last_is_used_next(make: Any) -> None:
@@ -152,7 +154,7 @@ def test_waiting_ends_at_its_deadline(make: Any, patience: float) -> None:
             client.ping()
         took = time.monotonic() - began
     assert patience <= took < patience + 0.25
-    assert client.pool.stats()[3:] == (0, 0, 2, 1)
+    assert client.pool.stats()[3:7] == (0, 0, 2, 1)
     assert client.ping() is True
 
 
@@ -249,7 +251,7 @@ def test_max_idle_of_nothing_keeps_nothing(make: Any, server: RedisServer) -> No
     client = make(max_idle=0)
     for _ in range(3):
         client.ping()
-    assert client.pool.stats() == (32, 0, 0, 0, 0, 3, 0)
+    assert client.pool.stats() == (32, 0, 0, 0, 0, 3, 0, 0)
     server.wait_clients(0)
 
 
@@ -289,7 +291,7 @@ def test_without_pooling_each_use_has_its_own_connection(make: Any, server: Redi
     client = make(pool_size=0)
     numbers = {client.client_id() for _ in range(4)}
     assert len(numbers) == 4
-    assert client.pool.stats() == (0, 0, 0, 0, 0, 4, 0)
+    assert client.pool.stats() == (0, 0, 0, 0, 0, 4, 0, 0)
     with holding(client, 40) as held:  # nor a bound
         assert len({connection.client_id() for connection in held}) == 40
         assert client.pool.stats()[1:4] == (40, 0, 40)
@@ -309,13 +311,13 @@ def test_counts_and_repr_are_honest(make: Any, server: RedisServer) -> None:
     where = client.options.address
     assert repr(client.pool) == f"<Pool of {where}: 0 open, 0 idle, 0 waiting, at most 3>"
     with Crew() as crew, holding(client, 2):
-        assert client.pool.stats() == (3, 2, 0, 2, 0, 2, 0)
+        assert client.pool.stats() == (3, 2, 0, 2, 0, 2, 0, 0)
         with client.connection():
             crew.start(client.ping)
             wait_waiting(client, 1)
-            assert client.pool.stats() == (3, 3, 0, 3, 1, 3, 0)
+            assert client.pool.stats() == (3, 3, 0, 3, 1, 3, 0, 0)
             assert repr(client.pool) == f"<Pool of {where}: 3 open, 0 idle, 1 waiting, at most 3>"
-    assert client.pool.stats() == (3, 3, 3, 0, 0, 3, 0)
+    assert client.pool.stats() == (3, 3, 3, 0, 0, 3, 0, 0)
     assert repr(client) == f"<Client of {where}, str, <Pool of {where}: 3 open, 3 idle, 0 waiting, at most 3>>"
     server.call("CLIENT", "KILL", "TYPE", "normal")
     server.wait_clients(0)

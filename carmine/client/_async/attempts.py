@@ -57,7 +57,7 @@ class AsyncAttempts:
                     await self._wait_to_retry(error, attempt, spec, words)
                 attempt += 1
                 try:
-                    reply = await self._attempt(words, text, timeout)
+                    reply = await self._attempt(spec, words, text, timeout)
                 except (NetworkError, ServerError) as problem:
                     error = problem
                     continue
@@ -75,18 +75,9 @@ class AsyncAttempts:
         tell(self._hooks, "on_command_end", spec.name, str(options.address), time.monotonic() - began, None)
         return result
 
-    async def _attempt(self, words: Words, text: bool, seconds: float | None) -> Any:
-        connection = await self._borrow()
-        try:
-            reply = await connection.execute(words, text, seconds)
-            if isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT:
-                connection.close()
-            return reply
-        except NetworkError as problem:
-            self._tell_lost(problem)
-            raise
-        finally:
-            await self._pool.give_back(connection)
+    async def _attempt(self, spec: Spec, words: Words, text: bool, seconds: float | None) -> Any:
+        """Send one command, once; `seconds` is None for the connection's own timeout."""
+        raise NotImplementedError
 
     async def _wait_to_retry(self, error: CarmineError, attempt: int, spec: Spec, words: Words) -> None:
         """Sleep before the next attempt, or raise `error` because there is to be none."""
@@ -128,7 +119,7 @@ class AsyncAttempts:
                 attempt += 1
                 replies.clear()
                 try:
-                    await self._attempt_many(words_of(queue), replies, timeout, modes)
+                    await self._attempt_many(words_of(queue), self._text, replies, timeout, modes)
                     break
                 except NetworkError as problem:
                     wait = self._wait_of_many(problem, attempt, readonly)
@@ -150,16 +141,16 @@ class AsyncAttempts:
         return retry.decide(problem, attempt=attempt, chance=chance(), readonly=readonly, compound=True)
 
     async def _attempt_many(
-        self, commands: list[Words], replies: list[Any], seconds: float | None, modes: bytes | None
+        self,
+        commands: list[Words],
+        text: bool,
+        replies: list[Any],
+        seconds: float | None,
+        modes: bytes | None,
+        each: bool = False,
     ) -> None:
-        connection = await self._borrow()
-        try:
-            await connection.execute_many(commands, self._text, replies, seconds, modes)
-        except NetworkError as problem:
-            self._tell_lost(problem)
-            raise
-        finally:
-            await self._pool.give_back(connection)
+        """Send several commands together, once; `replies` is empty, and gets what has come even when that fails."""
+        raise NotImplementedError
 
     def _tell_lost(self, problem: NetworkError) -> None:
         """Let the hooks hear that a connection was lost under a call."""

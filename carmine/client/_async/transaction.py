@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from carmine.client.async_engine import AsyncEngine
     from carmine.commands.command import Reply, Spec, Words
+    from carmine.transport.address import Address
     from carmine.transport.async_connection import AsyncConnection
     from carmine.types import Arg, Key
 
@@ -161,10 +162,11 @@ class AsyncTransaction(Queue[T], Generic[T]):
             raise problem
 
     async def _exec(self) -> None:
-        with Watched(self._client._hooks, "TRANSACTION", self._client._pool.options.address):
-            await self._exec_on(await self._hold())
+        where = self._client._pool.options.address
+        with Watched(self._client._hooks, "TRANSACTION", where):
+            await self._exec_at(where)
 
-    async def _exec_on(self, connection: AsyncConnection) -> None:
+    async def _exec_at(self, where: Address) -> None:
         queue = self._take()
         self._sent = queue
         modes = modes_of(queue, self._text)
@@ -172,12 +174,13 @@ class AsyncTransaction(Queue[T], Generic[T]):
         replies: list[Any] = []
         commands = [(b"MULTI",), *words_of(queue), (b"EXEC",)]
         try:
-            await connection.execute_many(commands, text, replies, None, None, True)
-            settle_exec(queue, replies, connection.address, modes)
+            if self._connection is None:  # nothing was watched: any connection will do
+                await self._client._attempt_many(commands, text, replies, None, None, True)
+            else:
+                await self._exec_on(self._connection, commands, text, replies)
+            settle_exec(queue, replies, where, modes)
         except BaseException as problem:
-            if isinstance(problem, NetworkError):
-                self._client._tell_lost(problem)
-            told = told_to_entries(problem, str(connection.address))
+            told = told_to_entries(problem, str(where))
             for entry in queue:
                 if not entry.is_settled:
                     entry.settle(told)
@@ -186,6 +189,15 @@ class AsyncTransaction(Queue[T], Generic[T]):
             self._is_watching = False  # EXEC was answered: it has forgotten the keys, whatever it said
             raise
         self._is_watching = False
+
+    async def _exec_on(
+        self, connection: AsyncConnection, commands: list[Words], text: bool, replies: list[Any]
+    ) -> None:
+        try:
+            await connection.execute_many(commands, text, replies, None, None, True)
+        except NetworkError as problem:
+            self._client._tell_lost(problem)
+            raise
 
     async def _end(self) -> None:
         """Give the connection back without a trace of the transaction."""

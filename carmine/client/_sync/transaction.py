@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from carmine.client.engine import Engine
     from carmine.commands.command import Reply, Spec, Words
+    from carmine.transport.address import Address
     from carmine.transport.connection import Connection
     from carmine.types import Arg, Key
 
@@ -160,10 +161,11 @@ class Transaction(Queue[T], Generic[T]):
             raise problem
 
     def _exec(self) -> None:
-        with Watched(self._client._hooks, "TRANSACTION", self._client._pool.options.address):
-            self._exec_on(self._hold())
+        where = self._client._pool.options.address
+        with Watched(self._client._hooks, "TRANSACTION", where):
+            self._exec_at(where)
 
-    def _exec_on(self, connection: Connection) -> None:
+    def _exec_at(self, where: Address) -> None:
         queue = self._take()
         self._sent = queue
         modes = modes_of(queue, self._text)
@@ -171,12 +173,13 @@ class Transaction(Queue[T], Generic[T]):
         replies: list[Any] = []
         commands = [(b"MULTI",), *words_of(queue), (b"EXEC",)]
         try:
-            connection.execute_many(commands, text, replies, None, None, True)
-            settle_exec(queue, replies, connection.address, modes)
+            if self._connection is None:  # nothing was watched: any connection will do
+                self._client._attempt_many(commands, text, replies, None, None, True)
+            else:
+                self._exec_on(self._connection, commands, text, replies)
+            settle_exec(queue, replies, where, modes)
         except BaseException as problem:
-            if isinstance(problem, NetworkError):
-                self._client._tell_lost(problem)
-            told = told_to_entries(problem, str(connection.address))
+            told = told_to_entries(problem, str(where))
             for entry in queue:
                 if not entry.is_settled:
                     entry.settle(told)
@@ -185,6 +188,13 @@ class Transaction(Queue[T], Generic[T]):
             self._is_watching = False  # EXEC was answered: it has forgotten the keys, whatever it said
             raise
         self._is_watching = False
+
+    def _exec_on(self, connection: Connection, commands: list[Words], text: bool, replies: list[Any]) -> None:
+        try:
+            connection.execute_many(commands, text, replies, None, None, True)
+        except NetworkError as problem:
+            self._client._tell_lost(problem)
+            raise
 
     def _end(self) -> None:
         """Give the connection back without a trace of the transaction."""

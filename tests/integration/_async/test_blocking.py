@@ -11,7 +11,7 @@ import pytest
 from carmine._bridge import aio
 from carmine.errors import ReadTimeout
 from carmine.retry import Retry
-from tests.integration._async.helpers import until
+from tests.integration._async.helpers import alone, until
 
 if TYPE_CHECKING:
     from tests.integration._async.conftest import Open
@@ -39,7 +39,7 @@ async def test_gets_what_another_pushes(open_client: Open, server: RedisServer) 
 
 async def test_a_server_that_falls_silent_is_noticed(open_client: Open, proxy: FaultProxy, server: RedisServer) -> None:
     client = open_client(proxy.url(server.url), read_timeout=0.2, retry=Retry(1))
-    await client.echo("warm")
+    await alone(client, "ECHO", "warm")
     proxy.hold("s2c")
     began = time.monotonic()
     with pytest.raises(ReadTimeout):

@@ -23,6 +23,7 @@ from carmine.errors import (
     WriteTimeout,
 )
 from carmine.retry import Retry
+from tests.integration._async.helpers import alone
 from tests.lab.scripted import HELLO_3, RESET, Scripted
 
 if TYPE_CHECKING:
@@ -109,14 +110,13 @@ async def test_every_address_of_a_name_is_tried(
     client = open_client("redis://a-name:1", retry=ONCE)
     monkeypatch.setattr(socket, "getaddrinfo", resolver(dead, live))
     assert await client.echo("x") == "x"
-    async with client.connection() as connection:
-        await connection.select(0)  # so that it is closed at the end
+    await alone(client, "SELECT", 0)  # so that it is closed at the end
     monkeypatch.setattr(socket, "getaddrinfo", resolver(dead))  # asked anew for each connection
     with pytest.raises(ConnectFailed, match="Connection refused"):
-        await client.echo("x")
+        await alone(client, "ECHO", "x")
     monkeypatch.setattr(socket, "getaddrinfo", resolver())
     with pytest.raises(ConnectFailed, match="no address"):
-        await client.echo("x")
+        await alone(client, "ECHO", "x")
 
 
 async def test_a_resolver_that_hangs(open_client: Open, monkeypatch: pytest.MonkeyPatch) -> None:

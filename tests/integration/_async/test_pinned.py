@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from carmine.errors import ServerError, UsageError
+from tests.integration._async.helpers import alone
 
 if TYPE_CHECKING:
     from carmine.client._async.client import AsyncClient
@@ -59,7 +60,7 @@ async def test_a_connection_whose_state_was_touched_is_not_given_on(
         used = await connection.client_id()
         with contextlib.suppress(ServerError):  # not every server knows every one; the state is unknown then
             await connection.execute(*words)
-    assert await client.client_id() != used
+    assert await alone(client, "CLIENT", "ID") != used
     stats = client.pool.stats()
     assert (stats.open, stats.in_use) == (1, 0)
 

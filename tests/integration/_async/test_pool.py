@@ -11,7 +11,7 @@ from carmine._bridge import aio
 from carmine.client._async.client import AsyncClient
 from carmine.errors import ConnectFailed, PoolClosed, PoolTimeout
 from carmine.retry import Retry
-from tests.integration._async.helpers import until
+from tests.integration._async.helpers import alone, until
 
 if TYPE_CHECKING:
     from tests.integration._async.conftest import Open
@@ -27,7 +27,7 @@ async def test_an_exhausted_pool(open_client: Open) -> None:
         await one.echo("x")
         began = time.monotonic()
         with pytest.raises(PoolTimeout) as caught:
-            await client.get("key")
+            await alone(client, "GET", "key")
         assert 0.05 <= time.monotonic() - began < 0.3
         await tx.now.get("k")
     told = str(caught.value)
@@ -35,7 +35,7 @@ async def test_an_exhausted_pool(open_client: Open) -> None:
     assert "a pinned connection in" in told
     assert "a transaction in" in told
     assert client.pool.stats().timeouts == 1
-    assert await client.get("key") is None, "the pool did not recover"
+    assert await alone(client, "GET", "key") is None, "the pool did not recover"
 
 
 async def test_who_waits_longest_is_served_first(open_client: Open) -> None:
@@ -80,7 +80,7 @@ async def test_closing_ends_who_waits_and_who_works(url: str, server: RedisServe
 
     working, waiting = aio.spawn(block), None
     await until(lambda: client.pool.stats().in_use == 1 and server.info("clients")["blocked_clients"] == "1", "BLPOP")
-    waiting = aio.spawn(client.get, "key")
+    waiting = aio.spawn(alone, client, "GET", "key")
     await until(lambda: client.pool.stats().waiting == 1, "the caller in the queue")
     await client.aclose()
     for job in (working, waiting):
@@ -93,7 +93,7 @@ async def test_closing_ends_who_waits_and_who_works(url: str, server: RedisServe
 
 async def test_without_pooling_each_use_has_its_own_connection(open_client: Open, server: RedisServer) -> None:
     client = open_client(pool_size=0)
-    assert await client.client_id() != await client.client_id()
+    assert await alone(client, "CLIENT", "ID") != await alone(client, "CLIENT", "ID")
     stats = client.pool.stats()
     assert (stats.size, stats.open, stats.idle, stats.opened) == (0, 0, 0, 2)
     async with client.connection(), client.connection(), client.connection():
@@ -110,7 +110,7 @@ async def test_idle_connections_are_kept_up_to_max_idle(open_client: Open) -> No
 
 async def test_min_idle_is_opened_beside_the_first(open_client: Open, server: RedisServer) -> None:
     client = open_client(min_idle=3)
-    assert await client.echo("x") == "x"
+    assert await alone(client, "ECHO", "x") == "x"
     assert client.pool.stats().open >= 3
     async with client.connection(), client.connection(), client.connection():
         assert client.pool.stats().open == client.pool.stats().opened
@@ -120,30 +120,33 @@ async def test_the_last_used_is_used_first(open_client: Open) -> None:
     client = open_client()
     async with client.connection() as one, client.connection() as two:
         first, second = await one.client_id(), await two.client_id()
-    assert {await client.client_id() for _ in range(5)} == {first}
+    assert {await alone(client, "CLIENT", "ID") for _ in range(5)} == {first}
     assert first != second
 
 
 async def test_a_connection_past_its_lifetime_is_replaced(open_client: Open) -> None:
     client = open_client(max_lifetime=0.05)
-    first = await client.client_id()
+    first, shared = await alone(client, "CLIENT", "ID"), await client.client_id()
     await aio.sleep(0.06)
-    assert await client.client_id() != first
+    assert await alone(client, "CLIENT", "ID") != first
     assert client.pool.stats().open == 1
+    await client.echo("the one that is too old takes this as its last")
+    assert await client.client_id() not in (first, shared)
 
 
 async def test_a_connection_idle_for_too_long_is_not_used(open_client: Open) -> None:
     client = open_client(max_idle_time=0.05)
-    first = await client.client_id()
+    first, shared = await alone(client, "CLIENT", "ID"), await client.client_id()
     await aio.sleep(0.06)
-    assert await client.client_id() != first
+    assert await client.client_id() not in (first, shared)
+    assert await alone(client, "CLIENT", "ID") not in (first, shared)
 
 
 @pytest.mark.parametrize("check", ["borrow", "return"])
 async def test_checks_ask_the_server(open_client: Open, proxy: FaultProxy, server: RedisServer, check: str) -> None:
     client = open_client(proxy.url(server.url), check=(check,))
     for _ in range(3):
-        await client.echo("x")
+        await alone(client, "ECHO", "x")
     assert sum(command[0] == b"PING" for command in proxy.commands()) >= 2
     assert client.pool.stats().opened == 1
 
@@ -177,7 +180,7 @@ async def test_a_server_that_is_not_there_takes_no_place(open_client: Open, prox
 async def test_a_waiter_takes_the_place_of_a_connection_that_was_lost(open_client: Open, server: RedisServer) -> None:
     client = open_client(pool_size=1, pool_timeout=10)
     async with client.connection() as connection:
-        job = aio.spawn(client.echo, "x")
+        job = aio.spawn(alone, client, "ECHO", "x")
         await until(lambda: client.pool.stats().waiting == 1, "the caller in the queue")
         await connection.select(1)  # so that it is closed at the end
     assert await job.join(10) == "x"

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from carmine._bridge import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from carmine.client._sync.client import Client
 
 
 def until(condition: Callable[[], bool], what: str, patience: float = 10.0) -> None:
@@ -18,3 +20,9 @@ def until(condition: Callable[[], bool], what: str, patience: float = 10.0) -> N
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come true within {patience} s"
         threads.sleep(0.002)
+
+
+def alone(client: Client[Any], *words: Any) -> Any:
+    """Run one command on a connection that is the caller's for its time, in both worlds."""
+    with client.connection() as connection:
+        return connection.execute(*words)

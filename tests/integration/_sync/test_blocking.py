@@ -12,7 +12,7 @@ import pytest
 from carmine._bridge import threads
 from carmine.errors import ReadTimeout
 from carmine.retry import Retry
-from tests.integration._sync.helpers import until
+from tests.integration._sync.helpers import alone, until
 
 if TYPE_CHECKING:
     from tests.integration._sync.conftest import Open
@@ -38,7 +38,7 @@ def test_gets_what_another_pushes(open_client: Open, server: RedisServer) -> Non
 
 def test_a_server_that_falls_silent_is_noticed(open_client: Open, proxy: FaultProxy, server: RedisServer) -> None:
     client = open_client(proxy.url(server.url), read_timeout=0.2, retry=Retry(1))
-    client.echo("warm")
+    alone(client, "ECHO", "warm")
     proxy.hold("s2c")
     began = time.monotonic()
     with pytest.raises(ReadTimeout):

@@ -24,6 +24,7 @@ from carmine.errors import (
     WriteTimeout,
 )
 from carmine.retry import Retry
+from tests.integration._sync.helpers import alone
 from tests.lab.scripted import HELLO_3, RESET, Scripted
 
 if TYPE_CHECKING:
@@ -108,14 +109,13 @@ def test_every_address_of_a_name_is_tried(
     client = open_client("redis://a-name:1", retry=ONCE)
     monkeypatch.setattr(socket, "getaddrinfo", resolver(dead, live))
     assert client.echo("x") == "x"
-    with client.connection() as connection:
-        connection.select(0)  # so that it is closed at the end
+    alone(client, "SELECT", 0)  # so that it is closed at the end
     monkeypatch.setattr(socket, "getaddrinfo", resolver(dead))  # asked anew for each connection
     with pytest.raises(ConnectFailed, match="Connection refused"):
-        client.echo("x")
+        alone(client, "ECHO", "x")
     monkeypatch.setattr(socket, "getaddrinfo", resolver())
     with pytest.raises(ConnectFailed, match="no address"):
-        client.echo("x")
+        alone(client, "ECHO", "x")
 
 
 def test_a_resolver_that_hangs(open_client: Open, monkeypatch: pytest.MonkeyPatch) -> None:

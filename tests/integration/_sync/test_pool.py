@@ -12,7 +12,7 @@ from carmine._bridge import threads
 from carmine.client._sync.client import Client
 from carmine.errors import ConnectFailed, PoolClosed, PoolTimeout
 from carmine.retry import Retry
-from tests.integration._sync.helpers import until
+from tests.integration._sync.helpers import alone, until
 
 if TYPE_CHECKING:
     from tests.integration._sync.conftest import Open
@@ -26,7 +26,7 @@ def test_an_exhausted_pool(open_client: Open) -> None:
         one.echo("x")
         began = time.monotonic()
         with pytest.raises(PoolTimeout) as caught:
-            client.get("key")
+            alone(client, "GET", "key")
         assert 0.05 <= time.monotonic() - began < 0.3
         tx.now.get("k")
     told = str(caught.value)
@@ -34,7 +34,7 @@ def test_an_exhausted_pool(open_client: Open) -> None:
     assert "a pinned connection in" in told
     assert "a transaction in" in told
     assert client.pool.stats().timeouts == 1
-    assert client.get("key") is None, "the pool did not recover"
+    assert alone(client, "GET", "key") is None, "the pool did not recover"
 
 
 def test_who_waits_longest_is_served_first(open_client: Open) -> None:
@@ -79,7 +79,7 @@ def test_closing_ends_who_waits_and_who_works(url: str, server: RedisServer) -> 
 
     working, waiting = threads.spawn(block), None
     until(lambda: client.pool.stats().in_use == 1 and server.info("clients")["blocked_clients"] == "1", "BLPOP")
-    waiting = threads.spawn(client.get, "key")
+    waiting = threads.spawn(alone, client, "GET", "key")
     until(lambda: client.pool.stats().waiting == 1, "the caller in the queue")
     client.close()
     for job in (working, waiting):
@@ -92,7 +92,7 @@ def test_closing_ends_who_waits_and_who_works(url: str, server: RedisServer) -> 
 
 def test_without_pooling_each_use_has_its_own_connection(open_client: Open, server: RedisServer) -> None:
     client = open_client(pool_size=0)
-    assert client.client_id() != client.client_id()
+    assert alone(client, "CLIENT", "ID") != alone(client, "CLIENT", "ID")
     stats = client.pool.stats()
     assert (stats.size, stats.open, stats.idle, stats.opened) == (0, 0, 0, 2)
     with client.connection(), client.connection(), client.connection():
@@ -109,7 +109,7 @@ def test_idle_connections_are_kept_up_to_max_idle(open_client: Open) -> None:
 
 def test_min_idle_is_opened_beside_the_first(open_client: Open, server: RedisServer) -> None:
     client = open_client(min_idle=3)
-    assert client.echo("x") == "x"
+    assert alone(client, "ECHO", "x") == "x"
     assert client.pool.stats().open >= 3
     with client.connection(), client.connection(), client.connection():
         assert client.pool.stats().open == client.pool.stats().opened
@@ -119,30 +119,33 @@ def test_the_last_used_is_used_first(open_client: Open) -> None:
     client = open_client()
     with client.connection() as one, client.connection() as two:
         first, second = one.client_id(), two.client_id()
-    assert {client.client_id() for _ in range(5)} == {first}
+    assert {alone(client, "CLIENT", "ID") for _ in range(5)} == {first}
     assert first != second
 
 
 def test_a_connection_past_its_lifetime_is_replaced(open_client: Open) -> None:
     client = open_client(max_lifetime=0.05)
-    first = client.client_id()
+    first, shared = alone(client, "CLIENT", "ID"), client.client_id()
     threads.sleep(0.06)
-    assert client.client_id() != first
+    assert alone(client, "CLIENT", "ID") != first
     assert client.pool.stats().open == 1
+    client.echo("the one that is too old takes this as its last")
+    assert client.client_id() not in (first, shared)
 
 
 def test_a_connection_idle_for_too_long_is_not_used(open_client: Open) -> None:
     client = open_client(max_idle_time=0.05)
-    first = client.client_id()
+    first, shared = alone(client, "CLIENT", "ID"), client.client_id()
     threads.sleep(0.06)
-    assert client.client_id() != first
+    assert client.client_id() not in (first, shared)
+    assert alone(client, "CLIENT", "ID") not in (first, shared)
 
 
 @pytest.mark.parametrize("check", ["borrow", "return"])
 def test_checks_ask_the_server(open_client: Open, proxy: FaultProxy, server: RedisServer, check: str) -> None:
     client = open_client(proxy.url(server.url), check=(check,))
     for _ in range(3):
-        client.echo("x")
+        alone(client, "ECHO", "x")
     assert sum(command[0] == b"PING" for command in proxy.commands()) >= 2
     assert client.pool.stats().opened == 1
 
@@ -174,7 +177,7 @@ def test_a_server_that_is_not_there_takes_no_place(open_client: Open, proxy: Fau
 def test_a_waiter_takes_the_place_of_a_connection_that_was_lost(open_client: Open, server: RedisServer) -> None:
     client = open_client(pool_size=1, pool_timeout=10)
     with client.connection() as connection:
-        job = threads.spawn(client.echo, "x")
+        job = threads.spawn(alone, client, "ECHO", "x")
         until(lambda: client.pool.stats().waiting == 1, "the caller in the queue")
         connection.select(1)  # so that it is closed at the end
     assert job.join(10) == "x"
