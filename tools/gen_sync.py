@@ -209,7 +209,7 @@ def convert(source: Path, root: Path = ROOT) -> str:
     except (Leftover, cst.ParserSyntaxError) as problem:
         raise SystemExit(f"gen_sync: {source.relative_to(root)}: {problem}") from problem
     for words in (
-        ["check", "--quiet", "--fix-only", "--select", "I,F401,TC,SIM117", "--unsafe-fixes"],
+        ["check", "--quiet", "--fix-only", "--select", "I,F401,TC,SIM117,C416", "--unsafe-fixes"],
         ["format", "--quiet"],
     ):
         done = subprocess.run(
