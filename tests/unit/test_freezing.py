@@ -91,7 +91,7 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, set | frozenset):
-        return same(sorted(a, key=repr), sorted(b, key=repr))
+        return len(a) == len(b) and all(any(same(x, y) for y in b) for x in a)
     if isinstance(a, datetime | time):
         return a.replace(tzinfo=None) == b.replace(tzinfo=None) and a.fold == b.fold and same(a.tzinfo, b.tzinfo)
     if isinstance(a, timezone):
