@@ -29,6 +29,11 @@ def main() -> int:
         sys.exit("smoke: the parser is wrong")
     if protocol.key_slot("123456789") != 12739:
         sys.exit("smoke: key_slot is wrong")
+    parts = {carmine.Command.__module__ == "carmine._resp"}
+    if sys.platform != "win32":
+        parts.add("carmine._wire" in sys.modules)
+    if parts != {expected == "cython"}:
+        sys.exit(f"smoke: only a part of the {expected} twin was loaded; Command is {carmine.Command.__module__}'s")
     for name in ("py.typed", "_build_info.json"):
         if not (home / name).exists():
             sys.exit(f"smoke: {name} is not in the wheel")

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 import carmine._version
+from tools import wheels
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -276,6 +277,34 @@ class TestBuildModes:
         made = Build(checkout, "auto")
         assert "carmine/py.typed" in made.names()
         assert [name for name in made.names() if name.endswith((".pyx", ".c", ".pxd", ".pxi"))] == []
+
+
+class TestWeight:
+    """A wheel is weighed after each build (tools/wheels.py), and may not grow unseen."""
+
+    @staticmethod
+    def weigh(folder: Path, **sizes: int) -> int:
+        wheel = folder / "x-1-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            for name, size in sizes.items():
+                archive.writestr(name, b"x" * size)
+        return wheels.weigh(wheel)
+
+    def test_the_core_is_weighed_and_the_layers_are_not(self, tmp_path: Path) -> None:
+        sizes = {"carmine/a.py": 900_000, "carmine/b.so": 600_000, "carmine/ext/mq/core.py": 1_000_000}
+        assert self.weigh(tmp_path, **sizes) == wheels.HEAVIEST == 1_500_000
+
+    def test_a_byte_too_much_is_told_with_the_files_that_weigh_most(self, tmp_path: Path) -> None:
+        with pytest.raises(SystemExit) as caught:
+            self.weigh(tmp_path, **{"carmine/a.py": 600_000, "carmine/b.so": 900_001})
+        told = str(caught.value)
+        assert "1,500,001 bytes unpacked, 1 more than 1,500,000" in told
+        assert told.endswith("most of it: carmine/b.so 900,001, carmine/a.py 600,000")
+
+    @pytest.mark.parametrize("name", ["carmine/_resp.pyx", "carmine/_pack.pxi", "carmine/_resp.c", "tests/x.py"])
+    def test_ballast_is_refused(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(SystemExit, match=re.escape(f"holds {name}")):
+            self.weigh(tmp_path, **{name: 1})
 
 
 class TestBuildNote:
