@@ -8,8 +8,6 @@ or server-side client left (I5), peak memory (I4), and no secret in anything tha
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
 import traceback
 from collections import Counter as Tally
@@ -19,11 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import pytest
 
 from carmine.errors import CarmineError, ConnectTimeout, NetworkError, Outcome, ReadTimeout
-from tests.faults.drivers import PASSWORD, SHAPES, USER, SyncDriver, make_user
-from tests.lab import leaks
+from tests.faults.drivers import DRIVERS, PASSWORD, SHAPES, USER, make_user
+from tests.faults.worlds import LONG_RUNS_ONLY, worlds_of
+from tests.lab import clock, leaks
+from tests.lab.matrix import scaled
 from tests.lab.proxy import Faults
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Callable, Iterator, Sequence
 
     from tests.faults.drivers import Driver
@@ -31,10 +32,7 @@ if TYPE_CHECKING:
     from tests.lab.proxy import FaultProxy
     from tests.lab.servers import RedisServer
 
-__all__ = ["SLACK", "Lab", "lab", "pool_size", "report", "run_id"]
-
-SLACK: Final = 0.25
-"""Seconds by which a call may overrun its deadline (I3)."""
+__all__ = ["Lab", "lab", "pool_size", "report", "run_id"]
 
 E = TypeVar("E", bound=BaseException)
 _MiB: Final = 1 << 20
@@ -44,6 +42,7 @@ class Lab:
     """What a scenario works with: a server, a recording proxy before it, and clients with a canary password.
 
     Attributes:
+        world: "sync" or "async": whose clients `client` makes.
         server: The clean server.
         proxy: The proxy in front of it; clients go through it unless told otherwise.
         protocol: 2 or 3.
@@ -53,7 +52,8 @@ class Lab:
         memory: By how many bytes the peak of resident memory may grow.
     """
 
-    def __init__(self, server: RedisServer, proxy: FaultProxy, protocol: int, pool_size: int) -> None:
+    def __init__(self, world: str, server: RedisServer, proxy: FaultProxy, protocol: int, pool_size: int) -> None:
+        self.world = world
         self.server = server
         self.proxy = proxy
         self.protocol = protocol
@@ -61,14 +61,14 @@ class Lab:
         self.counts: Tally[str] = Tally()
         self.memory = 48 * _MiB
         self.each: defaultdict[int, Faults] = defaultdict(Faults)
-        self._drivers: list[SyncDriver] = []
+        self._drivers: list[Driver] = []
         self._texts: list[str] = []
         make_user(server)
         leaks.reset_peak_memory()
         self._peak = leaks.peak_memory()
         self._before = leaks.snapshot(server)
 
-    def client(self, url: str | None = None, *, warm: bool = True, **options: Any) -> SyncDriver:
+    def client(self, url: str | None = None, *, warm: bool = True, **options: Any) -> Driver:
         """Return a new client of the server through the proxy; `warm` fills its pool, so that connections are idle."""
         if url is None:
             url = self.proxy.url(self.server.url)
@@ -80,7 +80,7 @@ class Lab:
             "pool_timeout": 2,
             **options,
         }
-        driver = SyncDriver(url, **given)
+        driver: Driver = DRIVERS[self.world](url, **given)
         self._drivers.append(driver)
         if warm:
             with driver.holding(given["pool_size"]):
@@ -97,7 +97,7 @@ class Lab:
         numbers = reversed(self.proxy.numbers)
         return self.each[next(n for n in numbers if self.proxy.commands(n)[-1][-1] == b"which one is next?")]
 
-    def forget(self, driver: SyncDriver) -> None:
+    def forget(self, driver: Driver) -> None:
         """Close a client whose server is none: no canaries at the end."""
         self._drivers.remove(driver)
         driver.close()
@@ -123,13 +123,9 @@ class Lab:
         )
         self.wait_idle()
 
-    @contextlib.contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
+    def within(self, seconds: float) -> contextlib.AbstractContextManager[object]:
         """I3: what happens inside ends within its deadline and the slack; the time without a CPU does not count."""
-        began, stolen = time.monotonic(), _without_cpu()
-        yield
-        took = time.monotonic() - began - (_without_cpu() - stolen)
-        assert took <= seconds + SLACK, f"took {took:.3f} s, allowed are {seconds} s + {SLACK} s"
+        return clock.within(seconds, threads=[thread for driver in self._drivers for thread in driver.threads])
 
     def fails(
         self,
@@ -206,13 +202,32 @@ class Lab:
             driver.close()
 
 
-def _without_cpu() -> float:
-    """Return the seconds this thread was ready to run and no CPU was free: the machine's fault, not the client's."""
-    try:
-        with open(f"/proc/self/task/{threading.get_native_id()}/schedstat") as file:
-            return int(file.read().split()[1]) / 1e9
-    except OSError:  # only Linux tells
-        return 0.0
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each scenario in the worlds that worlds.py names."""
+    if "world" in metafunc.fixturenames:
+        metafunc.parametrize("world", worlds_of(metafunc.function.__name__))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave half of the asyncio client's combinations to the long runs."""
+    if scaled(100) >= 100:
+        return
+    cells = {item: _cell(item) for item in items if isinstance(item, pytest.Function)}
+    whole: defaultdict[str, set[object]] = defaultdict(set)
+    for item, cell in cells.items():
+        whole[item.originalname].add(cell)
+    left = {item for item, cell in cells.items() if cell in LONG_RUNS_ONLY and len(whole[item.originalname]) == 5}
+    if left:
+        config.hook.pytest_deselected(items=list(left))
+        items[:] = [item for item in items if item not in left]
+
+
+def _cell(item: pytest.Function) -> tuple[object, object] | None:
+    """Return protocol and pool size of an item of the asyncio client, None for others."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    if params.get("world") != "async" or "protocol" not in params or "pool_size" not in params:
+        return None
+    return params["protocol"], params["pool_size"]
 
 
 @pytest.fixture(params=[1, 4], ids=["pool1", "pool4"])
@@ -225,6 +240,7 @@ def pool_size(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def lab(
     request: pytest.FixtureRequest,
+    world: str,
     server: RedisServer,
     proxy: FaultProxy,
     protocol: int,
@@ -233,14 +249,14 @@ def lab(
     caplog: pytest.LogCaptureFixture,
 ) -> Iterator[Lab]:
     """Give a scenario its tools; afterwards check every invariant and report the counts under the test's name."""
-    made = Lab(server, proxy, protocol, pool_size)
+    made = Lab(world, server, proxy, protocol, pool_size)
     try:
         yield made
         printed = capfd.readouterr()
         made.finish((printed.out, printed.err, caplog.text))
     finally:
         made.abandon()
-    _add(request.config, request.node.originalname or request.node.name, made.counts)
+    _add(request.config, f"{request.node.originalname or request.node.name} {world}", made.counts)
 
 
 # What a run prints. --------------------------------------------------------------------------------------------------

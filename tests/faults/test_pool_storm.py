@@ -18,7 +18,7 @@ from tests.lab.matrix import scaled
 from tests.lab.proxy import Faults
 
 if TYPE_CHECKING:
-    from tests.faults.drivers import SyncDriver
+    from tests.faults.drivers import Driver
     from tests.faults.invariants import Lab
 
 pytest_plugins = ["tests.faults.invariants"]
@@ -28,7 +28,7 @@ THREADS: Final = 200
 POOL: Final = 4
 
 
-def _one_of_each(driver: SyncDriver, token: str) -> None:
+def _one_of_each(driver: Driver, token: str) -> None:
     """Send canaries in one of four shapes (I1)."""
     shape = hash(token) % 4
     if shape == 0:

@@ -35,7 +35,7 @@ from tests.lab.servers import RedisServer, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tests.faults.drivers import SyncDriver
+    from tests.faults.drivers import Driver
     from tests.faults.invariants import Lab
     from tests.lab.certs import Certificates
     from tests.lab.scripted import Answer
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.faults
 SHORT: Final = 0.1
 
 
-def _stranger(lab: Lab, url: str, **options: Any) -> SyncDriver:
+def _stranger(lab: Lab, url: str, **options: Any) -> Driver:
     """Return a client of something that is no clean server: it sends no canaries at the end unless told to."""
     return lab.client(url, warm=False, connect_timeout=SHORT, **{"retry": ONCE, **options})
 
@@ -69,13 +69,15 @@ def test_c09_a_half_open_peer(lab: Lab, silence: str) -> None:
     driver = lab.client(retry=ONCE, read_timeout=SHORT, connect_timeout=SHORT)
     other = lab.client(lab.server.url)
     begin(lab)
-    for _ in range(lab.pool_size):
+    for _ in range(driver.lines):
         lab.fails(ReadTimeout, driver.call, "ECHO", "x", outcome=Outcome.UNKNOWN, within=SHORT)
+    for _ in range(driver.open()):  # those of the pool, where plain commands use another
+        lab.fails(ReadTimeout, driver.alone, "ECHO", "x", outcome=Outcome.UNKNOWN, within=SHORT)
     lab.fails(ConnectTimeout, driver.call, "ECHO", "x", outcome=Outcome.NOT_SENT, within=SHORT)
     if silence != "server stopped":
         lab.canaries(other, 8, "meanwhile")
     end(lab)
-    assert driver.stats().open == 0
+    assert driver.open() == 0
     lab.canaries(driver)
 
 
@@ -353,15 +355,16 @@ def test_c13_a_name_is_resolved_anew_for_each_connection(lab: Lab, monkeypatch: 
     """The server moves: its name gives another address, and nothing remembers the old one."""
     assert lab.server.port is not None
     with FaultProxy("127.0.0.1", lab.server.port) as second:
-        resolver = Resolver([lab.proxy.port], [second.port])
+        resolver = Resolver([lab.proxy.port])
         monkeypatch.setattr(socket, "getaddrinfo", resolver)
         driver = lab.client("redis://redis.test:1", warm=False, pool_size=1, **ANONYMOUS)
         lab.canaries(driver, 4)
-        assert (lab.proxy.accepted, second.accepted, resolver.asked) == (1, 0, 1)
-        lab.proxy.kill()
+        assert (lab.proxy.accepted, second.accepted, resolver.asked) == (driver.most, 0, driver.most)
+        resolver.answers = [[second.port]]
+        lab.kill()
         lab.proxy.refuse()
         lab.canaries(driver, 4)
-        assert (lab.proxy.accepted, second.accepted, resolver.asked) == (1, 1, 2)
+        assert (lab.proxy.accepted, second.accepted, resolver.asked) == (driver.most, driver.most, 2 * driver.most)
         lab.forget(driver)
 
 

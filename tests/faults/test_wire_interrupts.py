@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from tests.faults.drivers import SyncDriver
+    from tests.faults.drivers import Driver
     from tests.faults.invariants import Lab
 
 pytest_plugins = ["tests.faults.invariants"]
@@ -98,7 +98,7 @@ def unraisable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not ours
 
 
-def _until_struck(alarm: Alarm, driver: SyncDriver, shape: str, seconds: float, mark: str) -> bool:
+def _until_struck(alarm: Alarm, driver: Driver, shape: str, seconds: float, mark: str) -> bool:
     """Send canaries in one shape until the timer strikes; return whether it was inside a call."""
     number = 0
     try:

@@ -23,7 +23,7 @@ from tests.lab.scripted import Scripted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.faults.drivers import SyncDriver
+    from tests.faults.drivers import Driver
     from tests.faults.invariants import Lab
     from tests.lab.certs import Certificates
 
@@ -71,7 +71,7 @@ def wait_child(pid: int, within: float = 60.0) -> None:
         time.sleep(0.005)
 
 
-def _work(driver: SyncDriver, count: int, *held: Any) -> None:
+def _work(driver: Driver, count: int, *held: Any) -> None:
     """Be the child: what the parent holds is refused, everything else works."""
     for holder in held:
         with pytest.raises(UsageError):

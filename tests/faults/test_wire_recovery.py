@@ -17,7 +17,7 @@ from tests.lab.servers import RedisServer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.faults.drivers import SyncDriver
+    from tests.faults.drivers import Driver
     from tests.faults.invariants import Lab
 
 pytest_plugins = ["tests.faults.invariants"]
@@ -53,7 +53,7 @@ def test_c14_a_pool_of_stale_connections_after_a_restart(lab: Lab, callers: int)
             thread.join(20)
         assert not problems, problems
         assert counter.check(lab.server) == 10 * callers
-        assert driver.stats().opened - opened <= lab.pool_size
+        assert driver.stats().opened - opened <= driver.most
         lab.server.call("DEL", counter.key)
         lab.counts["restarts"] += 1
 
@@ -119,7 +119,7 @@ def _kill_in_pipelines(lab: Lab, server: RedisServer, proxy: FaultProxy) -> None
 # C25: the session. ---------------------------------------------------------------------------------------------------
 
 
-def _session(driver: SyncDriver) -> dict[str, str]:
+def _session(driver: Driver) -> dict[str, str]:
     reply = driver.call("CLIENT", "INFO")  # a verbatim string on RESP3
     return dict(field.split("=", 1) for field in getattr(reply, "data", reply).split())
 
