@@ -10,34 +10,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from carmine.commands import connection as _connection
-from carmine.commands import hash_times as _hash_times
 from carmine.commands import hashes as _hashes
 from carmine.commands import key_times as _key_times
 from carmine.commands import keys as _keys
 from carmine.commands import lists as _lists
-from carmine.commands import pubsub as _pubsub
-from carmine.commands import scripting as _scripting
-from carmine.commands import server as _server
-from carmine.commands import server_commands as _server_commands
-from carmine.commands import server_health as _server_health
 from carmine.commands import sets as _sets
-from carmine.commands import sorted_set_algebra as _sorted_set_algebra
-from carmine.commands import sorted_set_ranges as _sorted_set_ranges
 from carmine.commands import sorted_sets as _sorted_sets
-from carmine.commands import sorting as _sorting
-from carmine.commands import stream_groups as _stream_groups
-from carmine.commands import streams as _streams
-from carmine.commands import string_parts as _string_parts
 from carmine.commands import strings as _strings
-from carmine.commands import transactions as _transactions
 from carmine.commands._docs import share_docs
+from carmine.commands._late import LateGroup
 from carmine.commands._sync import Commands
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Awaitable, Iterable
 
+    from carmine.commands import connection as _connection
+    from carmine.commands import hash_times as _hash_times
+    from carmine.commands import pubsub as _pubsub
+    from carmine.commands import scripting as _scripting
+    from carmine.commands import server as _server
+    from carmine.commands import server_commands as _server_commands
+    from carmine.commands import server_health as _server_health
+    from carmine.commands import sorted_set_algebra as _sorted_set_algebra
+    from carmine.commands import sorted_set_ranges as _sorted_set_ranges
+    from carmine.commands import sorting as _sorting
+    from carmine.commands import stream_groups as _stream_groups
+    from carmine.commands import streams as _streams
+    from carmine.commands import string_parts as _string_parts
+    from carmine.commands import transactions as _transactions
     from carmine.commands.command import Spec, Words
     from carmine.commands.server import SlowCommand
     from carmine.commands.server_health import LatencyEvent, LatencyHistogram
@@ -63,6 +64,21 @@ if TYPE_CHECKING:
         Seconds,
         Side,
     )
+else:
+    _connection = LateGroup("connection", globals())
+    _hash_times = LateGroup("hash_times", globals())
+    _pubsub = LateGroup("pubsub", globals())
+    _scripting = LateGroup("scripting", globals())
+    _server = LateGroup("server", globals())
+    _server_commands = LateGroup("server_commands", globals())
+    _server_health = LateGroup("server_health", globals())
+    _sorted_set_algebra = LateGroup("sorted_set_algebra", globals())
+    _sorted_set_ranges = LateGroup("sorted_set_ranges", globals())
+    _sorting = LateGroup("sorting", globals())
+    _stream_groups = LateGroup("stream_groups", globals())
+    _streams = LateGroup("streams", globals())
+    _string_parts = LateGroup("string_parts", globals())
+    _transactions = LateGroup("transactions", globals())
 
 __all__ = ["AsyncCommands"]
 

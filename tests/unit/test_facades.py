@@ -18,6 +18,7 @@ import pytest
 
 from carmine.commands import decoders
 from carmine.commands._async import AsyncCommands
+from carmine.commands._late import LateGroup
 from carmine.commands._pipeline import PipelineCommands
 from carmine.commands._sync import Commands
 from carmine.commands._table import COMMANDS
@@ -217,6 +218,69 @@ def test_the_hot_commands_take_one_frame_and_build_no_command() -> None:
             [calls[1], "_execute"],
             [calls[1], "_queue"],
         )
+
+
+# --- groups that are loaded when they are needed
+
+ASKED = """
+import sys
+from carmine.commands import _sync
+from tools.gen_facades import LATE
+class Now(_sync.Commands):
+    def _execute(self, spec, words):
+        return spec, words
+loaded = {name for name in LATE if f"carmine.commands.{name}" in sys.modules}
+assert not loaded, loaded
+assert Now().xlen("s")[1] == (b"XLEN", "s")
+assert _sync._streams is sys.modules["carmine.commands.streams"]
+assert "carmine.commands.stream_groups" not in sys.modules
+assert Now().xadd("s", {"a": 1})[1] == (b"XADD", "s", "*", "a", 1)
+"""
+
+
+def test_a_group_is_loaded_when_a_method_of_it_is_first_called() -> None:
+    done = subprocess.run([sys.executable, "-c", ASKED], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_late_group_gives_its_place_to_the_module() -> None:
+    place: dict[str, Any] = {}
+    late = place["_streams"] = LateGroup("streams", place)
+    with pytest.raises(AttributeError, match="nonsense"):
+        late.nonsense  # noqa: B018  # the question is the test
+    assert place == {"_streams": sys.modules["carmine.commands.streams"]}
+    assert late.xlen is place["_streams"].xlen
+
+
+def test_a_late_group_that_cannot_be_loaded_is_asked_again() -> None:
+    place: dict[str, Any] = {}
+    late = place["_nonsense"] = LateGroup("nonsense", place)
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError, match="nonsense"):
+            late.anything  # noqa: B018  # the question is the test
+    assert place == {"_nonsense": late}
+
+
+def test_the_hot_groups_are_there_from_the_start() -> None:
+    assert set(gen_facades.GROUPS) - gen_facades.LATE == {
+        *("keys", "key_times", "strings", "hashes", "lists", "sets", "sorted_sets"),
+    }
+    assert set(gen_facades.GROUPS) > gen_facades.LATE
+
+
+def test_a_late_group_is_written_for_checkers_and_for_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    body = '''
+    def get(key: Key) -> Command[Text | None]:
+        """GET."""
+        return Command(_GET, (b"GET", key))
+    '''
+    monkeypatch.setattr(gen_facades, "LATE", {"things"})
+    assert "self._execute(_things._GET," in generate(monkeypatch, tmp_path, body)
+    text = gen_facades.Facades().text(gen_facades.PIPELINE)
+    assert "\n    from carmine.commands import things as _things\n" in text
+    assert '\nelse:\n    _things = LateGroup("things", globals())\n' in text
+    helpers = [line.split()[1].rpartition(".")[2] for line in text.splitlines() if line.startswith("from carmine")]
+    assert helpers == ["_docs", "_late", "_sync"]
 
 
 # --- every command of the groups
