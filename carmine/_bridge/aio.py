@@ -3,16 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["Job", "sleep", "spawn"]
+__all__ = ["Job", "Mutex", "Signal", "Turn", "call", "sleep", "spawn"]
 
 R = TypeVar("R")
 
 sleep = asyncio.sleep
+Mutex = asyncio.Lock
+
+
+class Signal:
+    """Given once, heard by all who wait, until it is cleared."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.give = self._event.set
+        self.clear = self._event.clear
+
+    async def wait(self, timeout: float) -> bool:  # noqa: ASYNC109 - both worlds have it
+        """Wait until it is given; False when it was not within `timeout` seconds."""
+        if timeout <= 0:
+            return self._event.is_set()
+        try:
+            async with asyncio.timeout(None if timeout == float("inf") else timeout):
+                return await self._event.wait()
+        except TimeoutError:
+            return False
+
+
+class Turn:
+    """Something for one at a time, of which nobody waits for it."""
+
+    def __init__(self) -> None:
+        self._is_taken = False
+
+    def take(self) -> bool:
+        """Take it, if it is free."""
+        if self._is_taken:
+            return False
+        self._is_taken = True
+        return True
+
+    def leave(self) -> None:
+        """Let it go."""
+        self._is_taken = False
 
 
 class Job(Generic[R]):
@@ -25,6 +64,11 @@ class Job(Generic[R]):
     def is_done(self) -> bool:
         """Whether it has ended."""
         return self._task.done()
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether the caller is this work itself."""
+        return asyncio.current_task() is self._task
 
     async def join(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - both worlds have it
         """Wait until it has ended; return what it returned, or raise what it raised.
@@ -39,3 +83,9 @@ class Job(Generic[R]):
 def spawn(function: Callable[..., Coroutine[Any, Any, R]], *args: Any) -> Job[R]:
     """Run a function beside the caller; keep the job and join it."""
     return Job(function(*args))
+
+
+async def call(function: Callable[..., object], *args: Any) -> object:
+    """Call a function of the user's, which may be a coroutine function."""
+    result = function(*args)
+    return await result if isinstance(result, Awaitable) else result

@@ -9,11 +9,37 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Job", "sleep", "spawn"]
+__all__ = ["Job", "Mutex", "Signal", "Turn", "call", "sleep", "spawn"]
 
 R = TypeVar("R")
 
 sleep = time.sleep
+Mutex = threading.Lock
+
+
+class Signal:
+    """Given once, heard by all who wait, until it is cleared."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.give = self._event.set
+        self.clear = self._event.clear
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until it is given; False when it was not within `timeout` seconds."""
+        return self._event.wait(None if timeout == float("inf") else max(0.0, timeout))
+
+
+class Turn:
+    """Something for one at a time, of which nobody waits for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.leave = self._lock.release
+
+    def take(self) -> bool:
+        """Take it, if it is free."""
+        return self._lock.acquire(blocking=False)
 
 
 class Job(Generic[R]):
@@ -36,6 +62,11 @@ class Job(Generic[R]):
         """Whether it has ended."""
         return not self._thread.is_alive()
 
+    @property
+    def is_mine(self) -> bool:
+        """Whether the caller is this work itself."""
+        return threading.current_thread() is self._thread
+
     def join(self, timeout: float | None = None) -> R:
         """Wait until it has ended; return what it returned, or raise what it raised.
 
@@ -53,3 +84,8 @@ class Job(Generic[R]):
 def spawn(function: Callable[..., R], *args: Any) -> Job[R]:
     """Run a function beside the caller; keep the job and join it."""
     return Job(function, args)
+
+
+def call(function: Callable[..., object], *args: Any) -> object:
+    """Call a function of the user's."""
+    return function(*args)

@@ -78,7 +78,7 @@ def refuse(spec: Spec) -> NoReturn:
     if spec.flags & FORBIDDEN:
         raise UsageError(refusal(spec))
     if spec.flags & SUBSCRIBE:
-        raise UsageError(f"{spec.name} turns its connection into a stream of messages; it has no single reply")
+        raise UsageError(f"{spec.name} turns its connection into a stream of messages; use client.pubsub()")
     raise UsageError(
         f"{spec.name} changes the state of one connection, and a client has many; use it on "
         "`with client.connection() as connection:`, or set what you need as an option of the client"

@@ -100,14 +100,10 @@ class AsyncConnection:
         """Seconds since the last call ended."""
         return self._io.idle_for
 
-    @property
-    def is_stream(self) -> bool:
-        """Whether everything that comes unasked is a message, as under MONITOR or a RESP2 subscription."""
-        return self._io.is_stream
-
-    @is_stream.setter
-    def is_stream(self, value: bool) -> None:
-        self._io.is_stream = value
+    def stream(self) -> None:
+        """Take everything that comes from now on for a message of bytes, to be read by `next_push`, until the end."""
+        self._io.is_stream = True
+        self._io.push_decode = False
 
     @property
     def on_close(self) -> Callable[[], object] | None:
@@ -168,11 +164,12 @@ class AsyncConnector(ConnectorBase):
 
     __slots__ = ()
 
-    async def open(self, kind: type[C]) -> C:
+    async def open(self, kind: type[C], until: float = math.inf) -> C:
         """Open a connection and shake hands, within `connect_timeout`.
 
         Args:
             kind: For one caller at a time, or for many at once.
+            until: When the caller's own time is over (time.monotonic()).
 
         Raises:
             NetworkError: ConnectFailed, ConnectTimeout, HandshakeFailed or ConnectionLost; nothing was sent.
@@ -181,7 +178,7 @@ class AsyncConnector(ConnectorBase):
         """
         options = self.options
         credentials = await options.login_async()
-        deadline = time.monotonic() + options.connect_timeout
+        deadline = min(time.monotonic() + options.connect_timeout, until)
         sock = await self._open_socket(deadline)
         connection = kind(await self._wire(sock, deadline, kind.carrier), options.address)
         try:

@@ -22,10 +22,13 @@ from carmine.transport.home import wrong_loop
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from carmine.protocol import Parser
     from carmine.types import Arg
 
 __all__ = ["AsyncIO"]
 
+_AHEAD: Final = 1 << 18
+"""Bytes of pushes that are read ahead of a slow reader of a stream; the peer has to keep the rest."""
 _LOOKS: Final = 64
 """Rounds of the loop within which what has come to an idle socket is to be read."""
 
@@ -33,12 +36,18 @@ _LOOKS: Final = 64
 class AsyncIO(AsyncLedger):
     """Calls over one transport; see WireIO in carmine/protocol/abc.py for what each promises."""
 
-    __slots__ = ("_began", "_deadline")
+    __slots__ = ("_began", "_deadline", "_drained", "_is_paused", "_sending")
+
+    def __init__(self, sock: socket.socket, parser: Parser, address: str, timeout: float | None) -> None:
+        super().__init__(sock, parser, address, timeout)
+        self._sending = False  # the one method that may go on while another task is inside next_push
+        self._is_paused = False  # whether the transport reads no more until the pushes are taken
+        self._drained = 0  # bytes that had been received when the last push was taken
 
     @property
     def is_usable(self) -> bool:
         """Whether a call may be made: nothing is owed, nothing was lost."""
-        return self._alive and not self._calls and not self._busy
+        return self._alive and not self._calls and not self._busy and not self._sending
 
     @property
     def idle_for(self) -> float:
@@ -48,6 +57,15 @@ class AsyncIO(AsyncLedger):
     def set_protocol(self, version: int) -> None:
         """Read what follows as RESP2 or RESP3."""
         self._parser.protocol = version
+
+    @property
+    def push_decode(self) -> bool:
+        """Whether strings of pushes become text; in a stream, all strings."""
+        return self._parser.push_decode
+
+    @push_decode.setter
+    def push_decode(self, value: bool) -> None:
+        self._parser.push_decode = value
 
     async def execute(
         self,
@@ -118,11 +136,11 @@ class AsyncIO(AsyncLedger):
             return False
 
     async def send(self, words: Sequence[Arg]) -> None:
-        """Send one command whose confirmations come as pushes, as SUBSCRIBE does."""
-        self._check()
+        """Send one command whose confirmations come as pushes, as SUBSCRIBE does; another may be inside `next_push`."""
+        self._check(self._busy and self._push_waiter is None)
         out = memoryview(encode(*words))
-        self._busy = True
-        self._handed = self._got = 0
+        self._sending = True
+        self._handed = 0
         alarm = None
         if self._timeout != math.inf:
             began = monotonic()
@@ -132,21 +150,22 @@ class AsyncIO(AsyncLedger):
             if not self._alive:
                 raise self._take_loss()
         except BaseException:
-            self.close()  # half a command leaves the connection unusable
+            if self._handed:
+                self.close()  # half a command leaves the connection unusable
             raise
         finally:
-            self._busy = False
+            self._sending = False
             if alarm is not None:
                 alarm.cancel()
 
     async def next_push(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - the contract's
         """Return the next push, or None when none came in time."""
         if self.pushes:
-            return self.pushes.popleft()
-        self._check()
+            return self._take_push()
+        self._check(self._busy, beside_sender=True)
         if timeout is not None and timeout <= 0:
-            await self._look(monotonic())
-            return self.pushes.popleft() if self.pushes else None
+            await self._look_for_pushes()
+            return self._take_push() if self.pushes else None
         waiter = self._push_waiter = self._loop.create_future()
         self._busy = True
         alarm = None if timeout is None or timeout == math.inf else self._loop.call_later(timeout, wake, waiter)
@@ -157,12 +176,45 @@ class AsyncIO(AsyncLedger):
             self._push_waiter = None
             if alarm is not None:
                 alarm.cancel()
-        return self.pushes.popleft() if self.pushes else None
+        return self._take_push() if self.pushes else None
 
-    def _check(self) -> None:
+    async def _look_for_pushes(self) -> None:
+        """Let the loop read what has come, until there is a push."""
+        self._busy = True
+        try:
+            for _ in range(_LOOKS):
+                if self._peek(monotonic()):
+                    return
+                await asyncio.sleep(0)  # the loop reads it
+                if self.pushes:
+                    return
+        except NetworkError:
+            self.close()
+            raise
+        finally:
+            self._busy = False
+
+    def _take_push(self) -> Any:
+        push = self.pushes.popleft()
+        if not self.pushes:
+            self._drained = self._got
+            if self._is_paused:
+                self._is_paused = False
+                if self._transport is not None:
+                    self._transport.resume_reading()
+        return push
+
+    def _keep(self, push: Any) -> None:
+        super()._keep(push)
+        if self.is_stream and not self._is_paused and self._got - self._drained > _AHEAD:
+            self._is_paused = True
+            if self._transport is not None:
+                self._transport.pause_reading()
+
+    def _check(self, is_busy: bool | None = None, *, beside_sender: bool = False) -> None:
         if get_running_loop() is not self._loop:
             raise wrong_loop(self.address, self._loop)
-        if self._calls or self._busy:
+        if self._calls or (self._busy if is_busy is None else is_busy) or (self._sending and not beside_sender):
             raise UsageError(f"the connection to {self.address} is in use by another call")
         if not self._alive and not self._fresh:
             raise self._take_loss()

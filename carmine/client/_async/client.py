@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+    from carmine.client._async.listener import AsyncListener
+    from carmine.client._async.monitor import AsyncMonitor
+    from carmine.client._async.pubsub import AsyncPubSub
+    from carmine.client.dispatch import Handlers
     from carmine.transport.async_pool import AsyncPool
     from carmine.transport.options import ClientArgs
     from carmine.types import Arg, Key
@@ -168,6 +172,35 @@ class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T
                 if attempt == attempts:
                     raise WatchError(f"a watched key was changed during each of {attempts} attempts") from error
         raise AssertionError("unreachable")
+
+    def pubsub(self, *, ping: float | None = None) -> AsyncPubSub[T]:
+        """Return a context manager and iterator of messages, with a connection of its own.
+
+        Args:
+            ping: Seconds of silence after which a reader asks whether the server is there; as many for the answer, and
+                then the connection is made anew. None leaves it to TCP's keepalive, which takes two minutes.
+        """
+        from carmine.client._async.pubsub import AsyncPubSub  # noqa: PLC0415 - 0.5 MiB that a plain client does without
+
+        return AsyncPubSub(self, self._text, ping=ping)
+
+    def listener(self, handlers: Handlers, state: Any = None, ping: float | None = None) -> AsyncListener[T]:
+        """Start a worker that hands messages to handlers; close it when it is not needed any more.
+
+        Args:
+            handlers: A function `(message, state)`, or a mapping to such functions by pattern, by channel, and "*".
+            state: What the handlers get beside the message.
+            ping: As for `pubsub`.
+        """
+        from carmine.client._async.listener import AsyncListener  # noqa: PLC0415 - as for pubsub
+
+        return AsyncListener(self, self._text, handlers, state, ping)
+
+    def monitor(self) -> AsyncMonitor[T]:
+        """Return a context manager and iterator of every command that the server executes (MONITOR)."""
+        from carmine.client._async.monitor import AsyncMonitor  # noqa: PLC0415 - as for pubsub
+
+        return AsyncMonitor(self, self._text)
 
     async def aclose(self) -> None:
         """Close every connection, unless the pool is another client's; harmless the second time."""

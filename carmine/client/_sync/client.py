@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from carmine.client._sync.listener import Listener
+    from carmine.client._sync.monitor import Monitor
+    from carmine.client._sync.pubsub import PubSub
+    from carmine.client.dispatch import Handlers
     from carmine.transport.options import ClientArgs
     from carmine.transport.pool import Pool
     from carmine.types import Arg, Key
@@ -167,6 +171,35 @@ class Client(Engine, Scripting, Scanning[T], Commands[T], Generic[T]):
                 if attempt == attempts:
                     raise WatchError(f"a watched key was changed during each of {attempts} attempts") from error
         raise AssertionError("unreachable")
+
+    def pubsub(self, *, ping: float | None = None) -> PubSub[T]:
+        """Return a context manager and iterator of messages, with a connection of its own.
+
+        Args:
+            ping: Seconds of silence after which a reader asks whether the server is there; as many for the answer, and
+                then the connection is made anew. None leaves it to TCP's keepalive, which takes two minutes.
+        """
+        from carmine.client._sync.pubsub import PubSub  # noqa: PLC0415 - 0.5 MiB that a plain client does without
+
+        return PubSub(self, self._text, ping=ping)
+
+    def listener(self, handlers: Handlers, state: Any = None, ping: float | None = None) -> Listener[T]:
+        """Start a worker that hands messages to handlers; close it when it is not needed any more.
+
+        Args:
+            handlers: A function `(message, state)`, or a mapping to such functions by pattern, by channel, and "*".
+            state: What the handlers get beside the message.
+            ping: As for `pubsub`.
+        """
+        from carmine.client._sync.listener import Listener  # noqa: PLC0415 - as for pubsub
+
+        return Listener(self, self._text, handlers, state, ping)
+
+    def monitor(self) -> Monitor[T]:
+        """Return a context manager and iterator of every command that the server executes (MONITOR)."""
+        from carmine.client._sync.monitor import Monitor  # noqa: PLC0415 - as for pubsub
+
+        return Monitor(self, self._text)
 
     def close(self) -> None:
         """Close every connection, unless the pool is another client's; harmless the second time."""
