@@ -12,14 +12,16 @@ import time
 import traceback
 from collections import Counter as Tally
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import pytest
 
+import carmine
 from carmine.errors import CarmineError, ConnectTimeout, NetworkError, Outcome, ReadTimeout
 from tests.faults.drivers import DRIVERS, PASSWORD, SHAPES, USER, make_user
 from tests.faults.worlds import LONG_RUNS_ONLY, worlds_of
 from tests.lab import clock, leaks
+from tests.lab.blocking import Blocking, LoopThread
 from tests.lab.matrix import scaled
 from tests.lab.proxy import Faults
 
@@ -32,9 +34,10 @@ if TYPE_CHECKING:
     from tests.lab.proxy import FaultProxy
     from tests.lab.servers import RedisServer
 
-__all__ = ["Lab", "lab", "pool_size", "report", "run_id"]
+__all__ = ["Lab", "MakeClient", "lab", "make_client", "pool_size", "report", "run_id"]
 
 E = TypeVar("E", bound=BaseException)
+MakeClient: TypeAlias = "Callable[..., Any]"
 _MiB: Final = 1 << 20
 
 
@@ -235,6 +238,20 @@ def pool_size(request: pytest.FixtureRequest) -> int:
     """Give the size of the pool, each in turn."""
     size: int = request.param
     return size
+
+
+@pytest.fixture
+def make_client(world: str, stack: contextlib.ExitStack) -> MakeClient:
+    """Give a function that makes a client of the world, with the manners of the blocking one; close it yourself."""
+
+    def make(url: str, **options: Any) -> Any:
+        if world == "sync":
+            return carmine.Client(url, **options)
+        loop = LoopThread()
+        stack.callback(loop.stop)
+        return Blocking(loop, carmine.AsyncClient(url, **options))
+
+    return make
 
 
 @pytest.fixture

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from carmine.client._sync.pinned import PinnedConnection
     from carmine.embedded import TLSFiles
     from carmine.transport.socket_io import SocketIO
+    from tests.faults.invariants import MakeClient
     from tests.lab.certs import Certificates
 
+pytest_plugins = ["tests.faults.invariants"]
 pytestmark = [pytest.mark.faults, pytest.mark.tls]
 
 ONCE = Retry(1)
@@ -112,12 +114,14 @@ def tls_port(stack: contextlib.ExitStack, certs: Certificates) -> Callable[[TLSF
 
 
 @pytest.fixture
-def connect(stack: contextlib.ExitStack, certs: Certificates, protocol: Any) -> Callable[..., carmine.Client[str]]:
+def connect(
+    stack: contextlib.ExitStack, certs: Certificates, protocol: Any, make_client: MakeClient
+) -> Callable[..., Any]:
     """Give a function that makes a TLS client of a port, which trusts the tests' authority."""
 
-    def make(port: int, host: str = "127.0.0.1", **options: Any) -> carmine.Client[str]:
+    def make(port: int, host: str = "127.0.0.1", **options: Any) -> Any:
         given = {"ca_certs": certs.ca, "protocol": protocol, "retry": ONCE, **options}
-        made: carmine.Client[str] = stack.enter_context(carmine.Client(f"rediss://{host}:{port}/0", **given))
+        made: Any = stack.enter_context(make_client(f"rediss://{host}:{port}/0", **given))
         return made
 
     return make
@@ -143,8 +147,11 @@ def test_t07_a_good_certificate(tls_port: Any, connect: Any, certs: Certificates
             reply = tx.incr("k")
         assert reply.value >= 1
         assert client.blpop("none", 0.01) is None
-        with client.connection() as connection:
-            assert _tls_version(connection) in ("TLSv1.2", "TLSv1.3")
+
+
+def test_t07_the_version_of_tls(tls_port: Any, connect: Any, certs: Certificates) -> None:
+    with connect(tls_port(certs.good)).connection() as connection:
+        assert _tls_version(connection) in ("TLSv1.2", "TLSv1.3")
 
 
 def _tls_version(connection: PinnedConnection[str]) -> str:

@@ -18,6 +18,7 @@ _FORK: Final = "an event loop does not survive fork(); what a child may do with 
 _THREADS: Final = "threads share the client; an asyncio client belongs to one loop (tasks: test_async_cancelled)"
 _PLAIN: Final = "decoders and hooks are plain functions, which can await nothing"
 _SCRIPT: Final = "runs in a Python of its own, with a script that calls the blocking client"
+_SOCKET: Final = "looks at the socket of a blocking connection"
 _BOOKS: Final = "takes connections from the pool by hand, which each world's pool has tests of its own for"
 
 SYNC_ONLY: Final[dict[str, str]] = {
@@ -37,6 +38,9 @@ SYNC_ONLY: Final[dict[str, str]] = {
     "test_c22_a_signal_just_before_the_wait_is_not_lost": _SIGNALS,
     "test_c23_no_descriptors_left": _SCRIPT,
     "test_c24_the_end_of_the_interpreter": _SCRIPT,
+    "test_t02_a_provider_is_asked_by_one_thread_per_connection": _THREADS,
+    "test_t07_the_version_of_tls": _SOCKET,
+    "test_closing_during_a_call_never_goes_on_in_plain_text": _SOCKET,
     "test_p01_a_storm_of_threads": _THREADS,
     "test_p03_a_call_inside_a_decoder": _PLAIN,
     "test_p03_a_call_inside_a_hook": _PLAIN,

@@ -51,6 +51,7 @@ class LoopThread:
 
     def run(self, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
         """Call a function on the loop, await what it returns if it can be, and return or raise how that ended."""
+        assert self.is_running, "this event loop was stopped"
         assert threading.current_thread() is not self._thread, "a call that waits for its own loop would never end"
 
         async def call() -> Any:
