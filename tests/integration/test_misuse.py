@@ -343,7 +343,7 @@ def test_select_on_a_client(client: carmine.Client[str], words: tuple[Any, ...])
          'execute("CONFIG", "GET", "maxmemory")'),
         (("MONITOR",), "MONITOR is refused: it turns the connection into a stream; use client.monitor()"),
         (("SUBSCRIBE", "c"),
-         "SUBSCRIBE turns its connection into a stream of messages; it has no single reply"),
+         "SUBSCRIBE turns its connection into a stream of messages; use client.pubsub()"),
     ],
 )  # fmt: skip
 def test_words_that_are_no_command_for_a_client(
