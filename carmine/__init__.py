@@ -13,6 +13,7 @@ from carmine.client._sync.pinned import PinnedConnection
 from carmine.client._sync.pipeline import Pipeline
 from carmine.client._sync.script import Script
 from carmine.client._sync.transaction import Atomic, Transaction
+from carmine.client.timing import deadline
 from carmine.commands.command import Command, Reply
 from carmine.errors import (
     AskError,
@@ -27,6 +28,7 @@ from carmine.errors import (
     ConnectionLost,
     ConnectTimeout,
     CrossSlotError,
+    DeadlineExceeded,
     DecodeError,
     ExecAbortError,
     HandshakeFailed,
@@ -107,6 +109,7 @@ __all__ = [
     "ConnectionLost",
     "Credentials",
     "CrossSlotError",
+    "DeadlineExceeded",
     "DecodeError",
     "ExecAbortError",
     "HandshakeFailed",
@@ -162,6 +165,7 @@ __all__ = [
     "__version__",
     "connect",
     "connect_async",
+    "deadline",
     "freezable",
     "freeze",
     "glob_escape",

@@ -24,6 +24,7 @@ __all__ = [
     "ConnectTimeout",
     "ConnectionLost",
     "CrossSlotError",
+    "DeadlineExceeded",
     "DecodeError",
     "ExecAbortError",
     "HandshakeFailed",
@@ -188,6 +189,10 @@ class ReadTimeout(NetworkError, TimeoutError):
 
 class WriteTimeout(NetworkError, TimeoutError):
     """The command could not be handed to the network in time."""
+
+
+class DeadlineExceeded(NetworkError, TimeoutError):
+    """The time of a `carmine.deadline()` was over before the command was sent."""
 
 
 class PoolError(CarmineError):

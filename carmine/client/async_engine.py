@@ -9,15 +9,20 @@ closes its own.
 from __future__ import annotations
 
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from carmine.client._async.attempts import AsyncAttempts
-from carmine.client.core import MISSHAPEN, SPECIAL, finish, refuse, unexpected
+from carmine.client.core import MISSHAPEN, SPECIAL, finish, unexpected
+from carmine.client.deadline import OPEN, limit
+from carmine.client.timing import bounded
 from carmine.commands.flags import BLOCKING, may_block
 from carmine.errors import CarmineError, NetworkError, PoolClosed, RetryRule, ServerError
 from carmine.transport.async_pool import AsyncPool
 
 if TYPE_CHECKING:
+    import asyncio
+
     from carmine.commands.command import Spec, Words
     from carmine.transport.multiplexer import SharedConnection
     from carmine.transport.options import Options
@@ -48,8 +53,8 @@ class AsyncEngine(AsyncAttempts):
 
     async def _execute(self, spec: Spec, words: Words) -> Any:
         """Send one command and return its result."""
-        if spec.flags & SPECIAL:
-            return await self._execute_special(spec, words)
+        if spec.flags & SPECIAL or OPEN:
+            return await self._execute_slowly(spec, words)
         lines = self._lines
         if not lines:
             return await self._execute_slowly(spec, words)
@@ -70,11 +75,6 @@ class AsyncEngine(AsyncAttempts):
         except MISSHAPEN as problem:
             raise unexpected(spec, reply) from problem
 
-    async def _execute_special(self, spec: Spec, words: Words) -> Any:
-        if not spec.flags & BLOCKING or spec.flags & (SPECIAL & ~BLOCKING):
-            refuse(spec)
-        return await self._execute_slowly(spec, words)
-
     async def _take_error(self, spec: Spec, words: Words, reply: CarmineError, line: SharedConnection) -> Any:
         rule = reply.retry if isinstance(reply, ServerError) else RetryRule.NO
         if rule is RetryRule.RECONNECT:
@@ -85,10 +85,11 @@ class AsyncEngine(AsyncAttempts):
 
     async def _attempt(self, spec: Spec, words: Words, text: bool, seconds: float | None) -> Any:
         if spec.flags & BLOCKING and may_block(spec, words):
-            return await self._attempt_alone(words, text, seconds)
+            return await self._attempt_alone(spec, words, text, seconds)
         line = await self._line()
+        left = bounded(None, self._pool.options.read_timeout, spec.name)
         try:
-            reply = await line.post(words, text)
+            reply = await self._within(left, line, line.post(words, text))
         except NetworkError as problem:
             self._tell_lost(problem)
             raise
@@ -96,11 +97,22 @@ class AsyncEngine(AsyncAttempts):
             line.retire()
         return reply
 
-    async def _attempt_alone(self, words: Words, text: bool, seconds: float | None) -> Any:
+    async def _within(self, seconds: float | None, line: SharedConnection, future: asyncio.Future[Any]) -> Any:
+        """Wait for a reply, no longer than the caller's deadline allows; the connection goes on without him."""
+        if seconds is None:
+            return await future
+        alarm = future.get_loop().call_later(seconds, line.expire, future, monotonic())
+        try:
+            return await future
+        finally:
+            alarm.cancel()
+
+    async def _attempt_alone(self, spec: Spec, words: Words, text: bool, seconds: float | None) -> Any:
         """Send a command that would keep all others waiting, on a connection for it alone."""
         connection = await self._borrow()
         try:
-            reply = await connection.execute(words, text, seconds)
+            left = bounded(seconds, self._pool.options.read_timeout, spec.name)
+            reply = await connection.execute(words, text, left)
             if isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT:
                 connection.close()
             return reply
@@ -123,9 +135,10 @@ class AsyncEngine(AsyncAttempts):
             await self._attempt_many_alone(commands, text, replies, seconds, modes, each)
             return
         line = await self._line()
+        left = bounded(None, self._pool.options.read_timeout, "a batch of commands")
         came: list[Any] = []  # its own: what comes after the caller has gone must not get into another attempt
         try:
-            await line.post_many(commands, text, came, modes, each)
+            await self._within(left, line, line.post_many(commands, text, came, modes, each))
         except NetworkError as problem:
             self._tell_lost(problem)
             raise
@@ -143,7 +156,8 @@ class AsyncEngine(AsyncAttempts):
     ) -> None:
         connection = await self._borrow()
         try:
-            await connection.execute_many(commands, text, replies, seconds, modes, each)
+            left = bounded(seconds, self._pool.options.read_timeout, "a batch of commands")
+            await connection.execute_many(commands, text, replies, left, modes, each)
         except NetworkError as problem:
             self._tell_lost(problem)
             raise
@@ -153,7 +167,8 @@ class AsyncEngine(AsyncAttempts):
     async def _line(self) -> SharedConnection:
         if self._is_closed:
             raise PoolClosed(f"this client of {self._pool.options.address} is closed; make a new one")
-        return await self._pool.multiplexer.line()
+        bounded(None, None, "a command")
+        return await self._pool.multiplexer.line(limit())
 
 
 def make_pool(options: Options) -> AsyncPool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from carmine.client._sync.attempts import Attempts
-from carmine.client.core import MISSHAPEN, SPECIAL, finish, refuse, unexpected
-from carmine.commands.flags import BLOCKING
+from carmine.client.core import MISSHAPEN, SPECIAL, finish, unexpected
+from carmine.client.deadline import OPEN
+from carmine.client.timing import bounded
 from carmine.errors import CarmineError, NetworkError, RetryRule, ServerError
 from carmine.transport.pool import Pool
 
@@ -49,8 +50,8 @@ class Engine(Attempts):
 
     def _execute(self, spec: Spec, words: Words) -> Any:
         """Send one command and return its result."""
-        if spec.flags & SPECIAL:
-            return self._execute_special(spec, words)
+        if spec.flags & SPECIAL or OPEN:
+            return self._execute_slowly(spec, words)
         idle = self._idle  # the same after the call, whatever happens to this client meanwhile
         try:
             connection = idle.pop()
@@ -81,7 +82,8 @@ class Engine(Attempts):
     def _attempt(self, spec: Spec, words: Words, text: bool, seconds: float | None) -> Any:
         connection = self._borrow()
         try:
-            reply = connection.execute(words, text, seconds)
+            left = bounded(seconds, self._pool.options.read_timeout, spec.name)
+            reply = connection.execute(words, text, left)
             if isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT:
                 connection.close()
             return reply
@@ -102,17 +104,13 @@ class Engine(Attempts):
     ) -> None:
         connection = self._borrow()
         try:
-            connection.execute_many(commands, text, replies, seconds, modes, each)
+            left = bounded(seconds, self._pool.options.read_timeout, "a batch of commands")
+            connection.execute_many(commands, text, replies, left, modes, each)
         except NetworkError as problem:
             self._tell_lost(problem)
             raise
         finally:
             self._pool.give_back(connection)
-
-    def _execute_special(self, spec: Spec, words: Words) -> Any:
-        if not spec.flags & BLOCKING or spec.flags & (SPECIAL & ~BLOCKING):
-            refuse(spec)
-        return self._execute_slowly(spec, words)
 
     def _take_error(self, spec: Spec, words: Words, reply: CarmineError, connection: Connection) -> Any:
         rule = reply.retry if isinstance(reply, ServerError) else RetryRule.NO

@@ -10,6 +10,7 @@ given back frees its place.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -60,11 +61,12 @@ class AsyncPool(PoolBook[AsyncConnection]):
 
     # Borrowing. ------------------------------------------------------------------------------------------------------
 
-    async def borrow(self, note: str | None = None) -> AsyncConnection:
+    async def borrow(self, note: str | None = None, until: float = math.inf) -> AsyncConnection:
         """Return a connection nobody else uses; give it back with `give_back`.
 
         Args:
             note: What it is wanted for, when that is more than one call.
+            until: When the caller's own time is over (time.monotonic()).
 
         Raises:
             UsageError: The pool belongs to another event loop.
@@ -73,7 +75,7 @@ class AsyncPool(PoolBook[AsyncConnection]):
             NetworkError, ServerError, ProtocolError: A new connection could not be opened.
         """
         self._home.enter()
-        connection = await self._from_idle() or await self._from_queue()
+        connection = await self._from_idle() or await self._from_queue(until)
         task = asyncio.current_task() if note is not None else None
         return self._lend(connection, note and f"{note} in task {task.get_name() if task else '?'!r}")
 
@@ -97,25 +99,25 @@ class AsyncPool(PoolBook[AsyncConnection]):
                 connection.close()
         return is_fit
 
-    async def _from_queue(self) -> AsyncConnection:
+    async def _from_queue(self, until: float) -> AsyncConnection:
         if self._closed:
             raise self._is_over()
         place = self._take_place() if not self.attention else None
         if place is None:
             waiter = _Waiter(self._home.enter().create_future())
             self.attention.append(waiter)
-            given = await self._wait(waiter, time.monotonic())
+            given = await self._wait(waiter, time.monotonic(), until)
             if isinstance(given, AsyncConnection):
                 return given
             place = given
-        return await self._open_in(place)
+        return await self._open_in(place, until)
 
-    async def _wait(self, waiter: _Waiter, began: float) -> AsyncConnection | Place:
+    async def _wait(self, waiter: _Waiter, began: float, until: float) -> AsyncConnection | Place:
         """Wait in the queue; return what the pool had to give."""
         loop = self._home.enter()
-        patience = self.options.pool_timeout
-        left = None if patience is None else max(0.0, began + patience - time.monotonic())
-        alarm = None if left is None else loop.call_later(left, self._dismiss, waiter)
+        patience = math.inf if self.options.pool_timeout is None else self.options.pool_timeout
+        left = max(0.0, min(began + patience, until) - time.monotonic())
+        alarm = None if left == math.inf else loop.call_later(left, self._dismiss, waiter)
         try:
             await waiter.signal
         except BaseException:
@@ -142,7 +144,7 @@ class AsyncPool(PoolBook[AsyncConnection]):
             if place is None and not self._closed:
                 again = _Waiter(loop.create_future())
                 self.attention.appendleft(again)
-                return await self._wait(again, began)
+                return await self._wait(again, began, until)
         if place is None:
             raise self._is_over("a caller waited for a connection")
         return place
@@ -154,10 +156,10 @@ class AsyncPool(PoolBook[AsyncConnection]):
         if waiter in self.attention:
             self.attention.remove(waiter)
 
-    async def _open_in(self, place: Place) -> AsyncConnection:
+    async def _open_in(self, place: Place, until: float) -> AsyncConnection:
         """Open a connection for a place that was taken; on any error the place goes to the next in the queue."""
         try:
-            connection = await self._open_one(place)
+            connection = await self._open_one(place, until)
         except BaseException:
             place.is_free = True
             self.serve()
@@ -169,11 +171,11 @@ class AsyncPool(PoolBook[AsyncConnection]):
             raise
         return connection
 
-    async def _open_one(self, place: Place) -> AsyncConnection:
+    async def _open_one(self, place: Place, until: float = math.inf) -> AsyncConnection:
         began = time.monotonic()
         where = str(self.options.address)
         try:
-            connection = await self._connector.open(AsyncConnection)
+            connection = await self._connector.open(AsyncConnection, until)
         except Exception as error:
             tell(self._hooks, "on_error", where, error)
             raise

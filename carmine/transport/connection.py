@@ -166,8 +166,11 @@ class Connector(ConnectorBase):
 
     __slots__ = ()
 
-    def open(self) -> Connection:
+    def open(self, until: float = math.inf) -> Connection:
         """Open a connection and shake hands, within `connect_timeout`.
+
+        Args:
+            until: When the caller's own time is over (time.monotonic()).
 
         Raises:
             NetworkError: ConnectFailed, ConnectTimeout, HandshakeFailed or ConnectionLost; nothing was sent.
@@ -176,7 +179,7 @@ class Connector(ConnectorBase):
         """
         options = self.options
         credentials = options.login()
-        deadline = time.monotonic() + options.connect_timeout
+        deadline = min(time.monotonic() + options.connect_timeout, until)
         sock = self._open_socket(deadline)
         try:
             connection = Connection(self._wire(sock), options.address)

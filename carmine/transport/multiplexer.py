@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import time
 import weakref
 from collections import deque
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from carmine.errors import CarmineError, PoolClosed
+from carmine.errors import CarmineError, ConnectTimeout, PoolClosed
 from carmine.transport.async_connection import AsyncConnection
 from carmine.transport.bookkeeping import lifetime
 from carmine.transport.hooks import tell
@@ -123,8 +124,11 @@ class Multiplexer:
         self._opening: asyncio.Task[None] | None = None
         self._retired: list[SharedConnection] = []
 
-    async def line(self) -> SharedConnection:
+    async def line(self, until: float = math.inf) -> SharedConnection:
         """Return a connection that takes calls; open one if there is none.
+
+        Args:
+            until: When the caller's own time is over (time.monotonic()); what is being opened is for others as well.
 
         Raises:
             UsageError: It belongs to another event loop.
@@ -139,7 +143,11 @@ class Multiplexer:
             if opening is None:
                 # Not in the caller's context: a deadline there is the caller's, not that of whoever waits as well.
                 opening = self._opening = loop.create_task(self._open(), context=Context())
-            await asyncio.wait((opening,))
+            left = None if until == math.inf else max(0.0, until - time.monotonic())
+            await asyncio.wait((opening,), timeout=left)
+            if not opening.done():
+                where = str(self._connector.options.address)
+                raise ConnectTimeout("no connection before the caller's deadline", address=where)
             self._take_outcome(opening)
         self.lines.rotate(-1)
         return self.lines[0]

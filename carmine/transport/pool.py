@@ -67,18 +67,19 @@ class Pool(PoolBook[Connection]):
 
     # Borrowing. ------------------------------------------------------------------------------------------------------
 
-    def borrow(self, note: str | None = None) -> Connection:
+    def borrow(self, note: str | None = None, until: float = math.inf) -> Connection:
         """Return a connection nobody else uses; give it back with `give_back`.
 
         Args:
             note: What it is wanted for, when that is more than one call.
+            until: When the caller's own time is over (time.monotonic()).
 
         Raises:
             PoolClosed: The pool is closed.
             PoolTimeout: All connections stayed in use for `pool_timeout` seconds.
             NetworkError, ServerError, ProtocolError: A new connection could not be opened.
         """
-        connection = self._from_idle() or self._from_queue()
+        connection = self._from_idle() or self._from_queue(until)
         return self._lend(connection, note and f"{note} in thread {threading.current_thread().name!r}")
 
     def _from_idle(self) -> Connection | None:
@@ -104,7 +105,7 @@ class Pool(PoolBook[Connection]):
         except CarmineError:
             return False
 
-    def _from_queue(self) -> Connection:
+    def _from_queue(self, until: float) -> Connection:
         waiter: _Waiter | None = None
         with self._lock:
             if self._closed:
@@ -114,15 +115,15 @@ class Pool(PoolBook[Connection]):
                 waiter = _Waiter()
                 self.attention.append(waiter)
         if place is not None:
-            return self._open_in(place)
+            return self._open_in(place, until)
         assert waiter is not None
         self.serve()  # a connection may have come back between the look at `idle` and the place in the queue
-        return self._wait(waiter)
+        return self._wait(waiter, until)
 
-    def _wait(self, waiter: _Waiter) -> Connection:
+    def _wait(self, waiter: _Waiter, until: float) -> Connection:
         began = time.monotonic()
         while True:
-            self._until_served(waiter, began)
+            self._until_served(waiter, began, until)
             connection, waiter.connection = waiter.connection, None
             if connection is not None:
                 if self._is_fit(connection, probe="borrow" in self.options.check):
@@ -136,18 +137,19 @@ class Pool(PoolBook[Connection]):
                         continue
             if waiter.place is None:
                 raise self._is_over("a caller waited for a connection")
-            return self._open_in(waiter.place)
+            return self._open_in(waiter.place, until)
 
-    def _until_served(self, waiter: _Waiter, began: float) -> None:
+    def _until_served(self, waiter: _Waiter, began: float, until: float) -> None:
         """Wait until the pool has something for a caller, or is closed.
 
         Raises:
-            PoolTimeout: `pool_timeout` seconds since `began` are over.
+            PoolTimeout: `pool_timeout` seconds since `began` are over, or the caller's own time is.
         """
         patience = math.inf if self.options.pool_timeout is None else self.options.pool_timeout
+        end = min(began + patience, until)
         try:
-            while not waiter.was_served and not self._closed and time.monotonic() - began < patience:
-                left = began + patience - time.monotonic()
+            while not waiter.was_served and not self._closed and time.monotonic() < end:
+                left = end - time.monotonic()
                 if not waiter.signal.acquire(timeout=min(_LOOK_AGAIN, max(0.0, left))):
                     self._look_again(waiter)
         except BaseException:
@@ -178,21 +180,21 @@ class Pool(PoolBook[Connection]):
         with self._lock, contextlib.suppress(ValueError):
             self.attention.remove(waiter)
 
-    def _open_in(self, place: Place) -> Connection:
+    def _open_in(self, place: Place, until: float) -> Connection:
         """Open a connection for a place that was taken; on any error the place goes to the next in the queue."""
         try:
-            connection = self._open_one(place)
+            connection = self._open_one(place, until)
         except BaseException:
             self.serve()
             raise
         self._top_up()
         return connection
 
-    def _open_one(self, place: Place) -> Connection:
+    def _open_one(self, place: Place, until: float = math.inf) -> Connection:
         began = time.monotonic()
         where = str(self.options.address)
         try:
-            connection = self._connector.open()
+            connection = self._connector.open(until)
         except BaseException as error:
             place.is_free = True  # whoever keeps the error keeps the frames that hold the place
             if isinstance(error, Exception):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from carmine._bridge import aio
 from carmine.client.core import SPECIAL, decide, finish, located, patience, refuse, settle, told_to_entries
+from carmine.client.deadline import limit
+from carmine.client.timing import bounded
 from carmine.commands.command import flags_of, modes_of, words_of
 from carmine.commands.flags import BLOCKING, READONLY
 from carmine.errors import CarmineError, ConnectionLost, NetworkError, Outcome, PoolClosed, RetryRule, ServerError
@@ -56,6 +58,7 @@ class AsyncAttempts:
                 if error is not None:
                     await self._wait_to_retry(error, attempt, spec, words)
                 attempt += 1
+                bounded(None, None, spec.name)
                 try:
                     reply = await self._attempt(spec, words, text, timeout)
                 except (NetworkError, ServerError) as problem:
@@ -85,7 +88,7 @@ class AsyncAttempts:
         if attempt == 1 and _was_stale(error):
             return  # it had died while it was idle: no attempt was made
         wait = decide(self._pool.options.retry, error, attempt, chance(), spec, words)
-        if wait is None:
+        if wait is None or time.monotonic() + wait >= limit():
             try:
                 raise error
             finally:
@@ -138,7 +141,8 @@ class AsyncAttempts:
         if attempt == 1 and _was_stale(problem):
             return 0.0
         retry = self._pool.options.retry
-        return retry.decide(problem, attempt=attempt, chance=chance(), readonly=readonly, compound=True)
+        wait = retry.decide(problem, attempt=attempt, chance=chance(), readonly=readonly, compound=True)
+        return None if wait is not None and time.monotonic() + wait >= limit() else wait
 
     async def _attempt_many(
         self,
@@ -159,7 +163,8 @@ class AsyncAttempts:
     async def _borrow(self, note: str | None = None) -> AsyncConnection:
         if self._is_closed:
             raise PoolClosed(f"this client of {self._pool.options.address} is closed; make a new one")
-        return await self._pool.borrow(note)
+        bounded(None, None, "a command")
+        return await self._pool.borrow(note, limit())
 
     async def _give_back(self, connection: AsyncConnection) -> None:
         await self._pool.give_back(connection)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from carmine.client._async.scan import AsyncScanning
 from carmine.client._async.script import AsyncScripting
 from carmine.client.core import NEVER, finish, patience, refuse
+from carmine.client.timing import bounded
 from carmine.commands._async import AsyncCommands
 from carmine.commands.flags import STATE, UNKNOWN
 from carmine.commands.specs import lookup
@@ -61,7 +62,8 @@ class AsyncPinnedConnection(AsyncScripting, AsyncScanning[T], AsyncCommands[T], 
             self._is_touched = True
             if spec.name == "HELLO":
                 connection.set_protocol(3)  # RESP3's reader takes RESP2's replies as well, not the other way round
-        timeout = patience(spec, words, self._client._pool.options.read_timeout)
+        usual = self._client._pool.options.read_timeout
+        timeout = bounded(patience(spec, words, usual), usual, spec.name)
         text = self._text if spec.text is None else spec.text
         with Watched(self._client._hooks, spec.name, connection.address):
             try:

@@ -19,6 +19,7 @@ from carmine.client.core import (
     told_to_entries,
     values_or_error,
 )
+from carmine.client.timing import bounded
 from carmine.commands._async import AsyncCommands
 from carmine.commands.command import modes_of, words_of
 from carmine.commands.flags import STATE
@@ -113,7 +114,8 @@ class AsyncTransaction(Queue[T], Generic[T]):
         connection = await self._hold()
         if spec.name == "WATCH":
             self._is_watching = True
-        timeout = patience(spec, words, self._client._pool.options.read_timeout)
+        usual = self._client._pool.options.read_timeout
+        timeout = bounded(patience(spec, words, usual), usual, spec.name)
         text = self._text if spec.text is None else spec.text
         with Watched(self._client._hooks, spec.name, connection.address):
             try:
@@ -194,7 +196,8 @@ class AsyncTransaction(Queue[T], Generic[T]):
         self, connection: AsyncConnection, commands: list[Words], text: bool, replies: list[Any]
     ) -> None:
         try:
-            await connection.execute_many(commands, text, replies, None, None, True)
+            left = bounded(None, self._client._pool.options.read_timeout, "EXEC")
+            await connection.execute_many(commands, text, replies, left, None, True)
         except NetworkError as problem:
             self._client._tell_lost(problem)
             raise
@@ -207,7 +210,8 @@ class AsyncTransaction(Queue[T], Generic[T]):
             return
         try:
             if self._is_watching and connection.is_usable:
-                self._is_watching = await connection.execute((b"UNWATCH",), True) != "OK"
+                left = bounded(None, self._client._pool.options.read_timeout, "UNWATCH")
+                self._is_watching = await connection.execute((b"UNWATCH",), True, left) != "OK"
         except CarmineError:
             self._is_watching = True  # the block's own outcome is what the caller wants
         finally:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from carmine.client._sync.scan import Scanning
 from carmine.client._sync.script import Scripting
 from carmine.client.core import NEVER, finish, patience, refuse
+from carmine.client.timing import bounded
 from carmine.commands._sync import Commands
 from carmine.commands.flags import STATE, UNKNOWN
 from carmine.commands.specs import lookup
@@ -62,7 +63,8 @@ class PinnedConnection(Scripting, Scanning[T], Commands[T], Generic[T]):
             self._is_touched = True
             if spec.name == "HELLO":
                 connection.set_protocol(3)  # RESP3's reader takes RESP2's replies as well, not the other way round
-        timeout = patience(spec, words, self._client._pool.options.read_timeout)
+        usual = self._client._pool.options.read_timeout
+        timeout = bounded(patience(spec, words, usual), usual, spec.name)
         text = self._text if spec.text is None else spec.text
         with Watched(self._client._hooks, spec.name, connection.address):
             try:

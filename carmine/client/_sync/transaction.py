@@ -20,6 +20,7 @@ from carmine.client.core import (
     told_to_entries,
     values_or_error,
 )
+from carmine.client.timing import bounded
 from carmine.commands._sync import Commands
 from carmine.commands.command import modes_of, words_of
 from carmine.commands.flags import STATE
@@ -112,7 +113,8 @@ class Transaction(Queue[T], Generic[T]):
         connection = self._hold()
         if spec.name == "WATCH":
             self._is_watching = True
-        timeout = patience(spec, words, self._client._pool.options.read_timeout)
+        usual = self._client._pool.options.read_timeout
+        timeout = bounded(patience(spec, words, usual), usual, spec.name)
         text = self._text if spec.text is None else spec.text
         with Watched(self._client._hooks, spec.name, connection.address):
             try:
@@ -191,7 +193,8 @@ class Transaction(Queue[T], Generic[T]):
 
     def _exec_on(self, connection: Connection, commands: list[Words], text: bool, replies: list[Any]) -> None:
         try:
-            connection.execute_many(commands, text, replies, None, None, True)
+            left = bounded(None, self._client._pool.options.read_timeout, "EXEC")
+            connection.execute_many(commands, text, replies, left, None, True)
         except NetworkError as problem:
             self._client._tell_lost(problem)
             raise
@@ -204,7 +207,8 @@ class Transaction(Queue[T], Generic[T]):
             return
         try:
             if self._is_watching and connection.is_usable:
-                self._is_watching = connection.execute((b"UNWATCH",), True) != "OK"
+                left = bounded(None, self._client._pool.options.read_timeout, "UNWATCH")
+                self._is_watching = connection.execute((b"UNWATCH",), True, left) != "OK"
         except CarmineError:
             self._is_watching = True  # the block's own outcome is what the caller wants
         finally:
