@@ -1,8 +1,8 @@
 """Aliases and small value types that signatures of every room share.
 
 This room imports nothing of carmine and holds no behaviour: what a command accepts, and the named tuples its
-replies are made of. A named tuple here stays a tuple: it unpacks, compares and sorts as one. Those of streams stand
-in `stream_types.py`, which is loaded when one of them is touched.
+replies are made of. A named tuple here stays a tuple: it unpacks, compares and sorts as one. Those of scripts and
+streams stand in `script_types.py` and `stream_types.py`, which are loaded when one of theirs is touched.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime, timedelta
 
+    from carmine.script_types import EngineStats, FunctionStats, Library, LibraryFunction, RunningFunction
     from carmine.stream_types import (
         ClaimPage,
         PendingEntry,
@@ -137,51 +138,15 @@ class Ranking(NamedTuple):
     score: float
 
 
-class LibraryFunction(NamedTuple):
-    """A function of a library on the server."""
-
-    name: str
-    description: str | None
-    flags: set[str]
-
-
-class Library(NamedTuple):
-    """A library of functions on the server; its code only where it was asked for."""
-
-    name: str
-    engine: str
-    functions: list[LibraryFunction]
-    code: str | None
-
-
-class RunningFunction(NamedTuple):
-    """The function that the server is busy with: its name, the command as it was sent, the seconds it has taken."""
-
-    name: str
-    command: list[bytes]
-    duration: float
-
-
-class EngineStats(NamedTuple):
-    """How much a script engine holds."""
-
-    libraries: int
-    functions: int
-
-
-class FunctionStats(NamedTuple):
-    """What runs now, if anything, and what each engine holds, by its name."""
-
-    running: RunningFunction | None
-    engines: dict[str, EngineStats]
-
+_OF_SCRIPTS = frozenset({"EngineStats", "FunctionStats", "Library", "LibraryFunction", "RunningFunction"})
 
 if not TYPE_CHECKING:  # to type checkers it would make every misspelt name one of Any
 
     def __getattr__(name: str) -> Any:
-        """Load what is known about streams at its first use."""
+        """Load what is known about scripts or about streams at its first use."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from carmine import stream_types  # noqa: PLC0415 - only those who touch one of these names pay
+        from importlib import import_module  # noqa: PLC0415 - only those who touch one of these names pay
 
-        return globals().setdefault(name, getattr(stream_types, name))
+        room = import_module(f"carmine.{'script' if name in _OF_SCRIPTS else 'stream'}_types")
+        return globals().setdefault(name, getattr(room, name))

@@ -13,7 +13,7 @@ from carmine.commands import decoders
 from carmine.commands.arguments import some_args
 from carmine.commands.command import Command, Text
 from carmine.commands.specs import spec
-from carmine.types import EngineStats, FunctionStats, Library, LibraryFunction, RunningFunction
+from carmine.script_types import EngineStats, FunctionStats, Library, LibraryFunction, RunningFunction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
