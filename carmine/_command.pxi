@@ -27,7 +27,6 @@ cdef object PENDING = object()
 
 
 @cython.final
-@cython.binding(False)
 cdef class Spec:
     """The facts of one command name and reply shape; made once, at import, and shared.
 
@@ -59,7 +58,6 @@ cdef class Spec:
 
 
 @cython.final
-@cython.binding(False)
 cdef class Command:
     """One command, ready to go out; immutable by convention.
 
@@ -85,7 +83,6 @@ cdef class Command:
 
 
 @cython.final
-@cython.binding(False)
 @cython.freelist(1024)
 cdef class Reply:
     """The reply that a queued command will have: an entry of a pipeline's queue, and what its caller holds."""
@@ -138,7 +135,6 @@ cdef class Reply:
 
 
 @cython.final
-@cython.binding(False)
 cdef class ReplyQueue:
     """The entries of a pipeline, in order.
 
@@ -179,7 +175,6 @@ cdef class ReplyQueue:
         return len(self.entries)
 
 
-@cython.binding(False)
 def flags_of(list entries not None):
     """Return the flag bits that every entry has, and those that at least one has."""
     cdef Reply entry
@@ -190,14 +185,12 @@ def flags_of(list entries not None):
     return common, some
 
 
-@cython.binding(False)
 def words_of(list entries not None):
     """Return the words of each entry."""
     cdef Reply entry
     return [entry.words for entry in entries]
 
 
-@cython.binding(False)
 def modes_of(list entries not None, bint text):
     """Return one byte per entry that says whether its reply's strings are text; None where all are as `text`."""
     cdef Reply entry
@@ -209,7 +202,6 @@ def modes_of(list entries not None, bint text):
     return bytes([text if entry.spec.text is None else entry.spec.text for entry in entries])
 
 
-@cython.binding(False)
 def settle_each(list entries not None, list replies not None, slowly):
     """Give entries their raw replies; `slowly(entry, reply)` takes those that need shaping, and errors."""
     cdef Py_ssize_t i
@@ -223,7 +215,6 @@ def settle_each(list entries not None, list replies not None, slowly):
             slowly(entry, reply)
 
 
-@cython.binding(False)
 def rows_of(type cls not None, list items not None):
     """Return each pair of a list as `cls`, a named tuple of two; the list itself where one is no pair."""
     cdef Py_ssize_t i, n = len(items)

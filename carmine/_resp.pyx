@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=False
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The Cython twin of carmine.protocol's parser (docs/protocol.md is the grammar).
 
 One extension of four files, since what Cython adds to each weighs more than most of them (ADR 8): the texts of numbers

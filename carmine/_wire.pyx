@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, binding=True, embedsignature=False
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The blocking fast path: one call packs a command, writes it, reads and parses its reply (POSIX only).
 
 It works on a socket that carmine.transport opened and whose descriptor it takes over: it closes it with `close()`, or
