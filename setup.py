@@ -35,7 +35,7 @@ SUFFIX = EXTENSION_SUFFIXES[0]
 # what this platform has no use for: the fast path makes POSIX system calls
 ELSEWHERE = ("_wire",) if sys.platform == "win32" else ()
 
-# Weight (ADR 8): nothing here is pickled, and the code that would refuse it is 40 KB; built-in methods instead of ones
+# Weight (ADR 9): nothing here is pickled, and the code that would refuse it is 40 KB; built-in methods instead of ones
 # that look like Python's functions are 36 KB less, and "clinic" tells inspect their signatures all the same.
 DIRECTIVES = {
     "language_level": "3",
@@ -73,7 +73,7 @@ def extensions() -> list[Extension]:
         Outcome.reason = f"the pure twin is the faster one on {sys.implementation.name}"
     if Outcome.reason is not None:
         return []
-    # -O3 is 37 KB more and no faster, -Os a third slower (ADR 8)
+    # -O3 is 37 KB more and no faster, -Os a third slower (ADR 9)
     flags = [] if sys.platform == "win32" else ["-O2"]
     # code and constants in one segment: without the padding between them each file is a page or two smaller
     links = ["-Wl,-z,noseparate-code"] if sys.platform == "linux" else []

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The Cython twin of carmine.protocol's parser (docs/protocol.md is the grammar).
 
-One extension of four files, since what Cython adds to each weighs more than most of them (ADR 8): the texts of numbers
+One extension of four files, since what Cython adds to each weighs more than most of them (ADR 9): the texts of numbers
 are in _numbers.pxi, the encoder and key slots in _pack.pxi, a command and a pipeline's queue in _command.pxi.
 
 It follows the pure twin paragraph by paragraph and raises the same errors at the same offsets. Values wait on one

@@ -9,7 +9,7 @@ same arguments, overloads and docstring. `Text` becomes the client's type parame
 the formatter would, so that this needs none.
 
 The sync facade holds the docstrings. The two others have their first lines, for who reads the file, and take the whole
-from it at import (ADR 8): three copies weighed more than all the code.
+from it at import (ADR 9): three copies weighed more than all the code.
 
 The groups of LATE are loaded when one of their methods is first called (ADR 10).
 

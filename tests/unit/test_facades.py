@@ -92,7 +92,7 @@ def test_the_three_have_the_same_methods_arguments_and_docstrings() -> None:
     assert len(now) > 200
     for name in now:
         assert shape(now[name]) == shape(later[name]) == shape(queued[name]), name
-        assert now[name].__doc__ is later[name].__doc__ is queued[name].__doc__, name  # one text in memory (ADR 8)
+        assert now[name].__doc__ is later[name].__doc__ is queued[name].__doc__, name  # one text in memory (ADR 9)
         assert "Source: " in str(now[name].__doc__), name
         assert not inspect.iscoroutinefunction(now[name])
         assert not inspect.iscoroutinefunction(queued[name])
