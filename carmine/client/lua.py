@@ -69,9 +69,9 @@ class Program(Generic[R]):
             data = text.encode() if isinstance(text, str) else text
         except UnicodeEncodeError:
             raise UsageError("the script holds a lone surrogate, which UTF-8 cannot carry") from None
-        self.text = text
-        self.sha = sha1(data, usedforsecurity=False).hexdigest()
-        self.readonly = readonly
+        self.text: str | bytes = text
+        self.sha: str = sha1(data, usedforsecurity=False).hexdigest()
+        self.readonly: bool = readonly
         self._by_hash = spec("EVALSHA_RO" if readonly else "EVALSHA", decode)
         self._by_text = spec("EVAL_RO" if readonly else "EVAL", decode)
 
