@@ -81,6 +81,12 @@ class FaultProxy:
         self._thread.start()
 
     @property
+    def native_id(self) -> int:
+        """The id of the thread that the bytes go through, for a stopwatch."""
+        assert self._thread.native_id is not None
+        return self._thread.native_id
+
+    @property
     def cut_mode(self) -> CutMode:
         """How `cut_after` closes."""
         return self.faults.cut_mode
