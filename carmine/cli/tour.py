@@ -168,6 +168,43 @@ def crash(client: carmine.Client[str], server: EmbeddedRedis) -> None:
     assert client.set("user:1", "Ada") is True
 
 
+def scripts(client: carmine.Client[str]) -> None:
+    """Lua, and walks through many keys.
+
+    A script's text goes out once; after that its hash is enough. Variables have names, and values never become text.
+    """
+    capped = client.script("return math.min(redis.call('INCR', KEYS[1]), tonumber(ARGV[1]))")
+    assert [capped(keys=["steps"], args=[3]) for _ in range(5)] == [1, 2, 3, 3, 3]
+    assert client.lua("return redis.call('GET', _:key) .. _:end", {"key": "steps"}, {"end": "!"}) == "5!"
+    assert client.mset({f"item:{number}": number for number in range(500)}) is True
+    assert sum(1 for _ in client.scan_iter("item:*", count=100)) == 500
+
+
+def deadlines(client: carmine.Client[str]) -> None:
+    """A deadline bounds everything inside it: waiting for a connection, connecting, trying again, reading."""
+    with expect(TimeoutError), carmine.deadline(0.2):
+        client.blpop("nothing", timeout=30)
+    assert client.get("user:1") == "Ada"
+
+
+def subscriptions(client: carmine.Client[str], server: EmbeddedRedis) -> None:
+    """Pub/sub, with a server that dies in the middle.
+
+    Subscriptions are made anew by themselves, and the gap is not hidden: it stands in the stream as an event.
+    """
+    with client.pubsub() as subscriber:
+        subscriber.subscribe("news")
+        client.publish("news", "before")
+        heard = [subscriber.next_message(timeout=10)]
+        server.kill()
+        server.start()
+        heard.append(subscriber.next_message(timeout=10))
+        client.publish("news", "after")
+        heard.append(subscriber.next_message(timeout=10))
+    assert [type(event).__name__ for event in heard] == ["Message", "Reconnected", "Message"]
+    assert heard[-1] == ("message", None, "news", "after")
+
+
 def speed(client: carmine.Client[str]) -> None:
     """Close to the wire.
 
@@ -188,5 +225,8 @@ TOUR: Final = (
     pool,
     errors,
     crash,
+    scripts,
+    deadlines,
+    subscriptions,
     speed,
 )

@@ -23,10 +23,13 @@ async def until_blocked(client: carmine.AsyncClient[str]) -> None:
 async def together(server: EmbeddedRedis) -> None:
     """The same in asyncio.
 
-    The same methods, awaited. asyncio is imported when the first Async name is touched, not before.
+    The same methods, awaited. All tasks share one connection, and what they ask in one round of the loop leaves in one
+    write. asyncio is imported when the first Async name is touched, not before.
     """
     aclient = carmine.AsyncClient(server.url)
-    assert await aclient.get("user:1") == "Ada"
+    assert await aclient.set("user:1", "Ada") is True
+    assert set(await asyncio.gather(*(aclient.get("user:1") for _ in range(5_000)))) == {"Ada"}
+    assert aclient.pool.stats().shared == 1
     assert sum(await asyncio.gather(*(aclient.incr("tasks") for _ in range(100)))) == 5050
     async with aclient.pipeline() as apipe:
         last = [apipe.incr("tasks") for _ in range(1_000)][-1]
@@ -41,7 +44,20 @@ async def cancelled(aclient: carmine.AsyncClient[str]) -> None:
     await until_blocked(aclient)
     assert waiting.cancel() is True
     assert await aclient.get("user:1") == "Ada"
+
+
+async def subscribed(aclient: carmine.AsyncClient[str], server: EmbeddedRedis) -> None:
+    """Pub/sub and deadlines in asyncio."""
+    async with aclient.pubsub() as asubscriber:
+        await asubscriber.subscribe("news")
+        server.kill()
+        server.start()
+        with carmine.deadline(10):
+            event = await anext(asubscriber)
+            await aclient.publish("news", "after")
+            news = await anext(asubscriber)
+    assert (type(event).__name__, news) == ("Reconnected", ("message", None, "news", "after"))
     await aclient.aclose()
 
 
-TOUR_ASYNC: Final = (together, cancelled)
+TOUR_ASYNC: Final = (together, cancelled, subscribed)
