@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime, timedelta
 
     from carmine.script_types import EngineStats, FunctionStats, Library, LibraryFunction, RunningFunction
@@ -48,6 +48,8 @@ __all__ = [
     "ScoreBound",
     "ScoredMember",
     "Seconds",
+    "Serializer",
+    "SerializerArg",
     "Side",
     "StreamConsumer",
     "StreamEntry",
@@ -86,6 +88,22 @@ class Items(Protocol[K_co, V_co]):
     def items(self) -> Iterable[tuple[K_co, V_co]]:
         """Give the pairs."""
         ...
+
+
+class Serializer(Protocol):
+    """Two functions between values and bytes, as many libraries have them."""
+
+    def dumps(self, value: Any, /) -> bytes:
+        """Return the bytes that stand for a value."""
+        ...
+
+    def loads(self, data: bytes, /) -> Any:
+        """Return the value that the bytes stand for."""
+        ...
+
+
+SerializerArg: TypeAlias = "bool | Serializer | tuple[Callable[[Any], bytes], Callable[[bytes], Any]]"
+"""What freezes and thaws values: True for carmine's own format, or two functions; False for nothing."""
 
 
 class ScoredMember(NamedTuple, Generic[T]):
@@ -150,3 +168,7 @@ if not TYPE_CHECKING:  # to type checkers it would make every misspelt name one 
 
         room = import_module(f"carmine.{'script' if name in _OF_SCRIPTS else 'stream'}_types")
         return globals().setdefault(name, getattr(room, name))
+
+    def __dir__() -> list[str]:
+        """List the names that are loaded late as well."""
+        return sorted({*globals(), *__all__})

@@ -44,15 +44,14 @@ if TYPE_CHECKING:
     from carmine.commands.server_health import LatencyEvent, LatencyHistogram
     from carmine.commands.string_parts import LcsMatches
     from carmine.commands.words import InstantMs, Milliseconds
+    from carmine.script_types import FunctionStats, Library
     from carmine.stream_types import ClaimPage, PendingEntry, PendingSummary, StreamConsumer, StreamEntry, StreamGroup
     from carmine.types import (
         Aggregate,
         Arg,
-        FunctionStats,
         Instant,
         Items,
         Key,
-        Library,
         Popped,
         PoppedItems,
         PoppedMember,
@@ -2559,11 +2558,10 @@ class AsyncCommands(Generic[T]):
         """BGREWRITEAOF: begin to write the append-only file anew."""
         return await self._execute(_server._BGREWRITEAOF, (b"BGREWRITEAOF",))
 
-    async def bgsave(self, schedule: bool = False) -> bool:
+    async def bgsave(self, schedule: bool = False, cancel: bool = False) -> bool:
         """BGSAVE: begin to save all data to disk."""
-        if schedule:
-            return await self._execute(_server._BGSAVE, (b"BGSAVE", b"SCHEDULE"))
-        return await self._execute(_server._BGSAVE, (b"BGSAVE",))
+        command = _server.bgsave(schedule, cancel)
+        return await self._execute(command.spec, command.words)
 
     async def config_get(self, *patterns: str) -> dict[str, str]:
         """CONFIG GET: read configuration parameters."""

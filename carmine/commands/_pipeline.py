@@ -43,15 +43,14 @@ if TYPE_CHECKING:
     from carmine.commands.server_health import LatencyEvent, LatencyHistogram
     from carmine.commands.string_parts import LcsMatches
     from carmine.commands.words import InstantMs, Milliseconds
+    from carmine.script_types import FunctionStats, Library
     from carmine.stream_types import ClaimPage, PendingEntry, PendingSummary, StreamConsumer, StreamEntry, StreamGroup
     from carmine.types import (
         Aggregate,
         Arg,
-        FunctionStats,
         Instant,
         Items,
         Key,
-        Library,
         Popped,
         PoppedItems,
         PoppedMember,
@@ -2556,11 +2555,10 @@ class PipelineCommands(Generic[T]):
         """BGREWRITEAOF: begin to write the append-only file anew."""
         return self._queue(_server._BGREWRITEAOF, (b"BGREWRITEAOF",))
 
-    def bgsave(self, schedule: bool = False) -> Reply[bool]:
+    def bgsave(self, schedule: bool = False, cancel: bool = False) -> Reply[bool]:
         """BGSAVE: begin to save all data to disk."""
-        if schedule:
-            return self._queue(_server._BGSAVE, (b"BGSAVE", b"SCHEDULE"))
-        return self._queue(_server._BGSAVE, (b"BGSAVE",))
+        command = _server.bgsave(schedule, cancel)
+        return self._queue(command.spec, command.words)
 
     def config_get(self, *patterns: str) -> Reply[dict[str, str]]:
         """CONFIG GET: read configuration parameters."""

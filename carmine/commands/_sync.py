@@ -41,15 +41,14 @@ if TYPE_CHECKING:
     from carmine.commands.server_health import LatencyEvent, LatencyHistogram
     from carmine.commands.string_parts import LcsMatches
     from carmine.commands.words import InstantMs, Milliseconds
+    from carmine.script_types import FunctionStats, Library
     from carmine.stream_types import ClaimPage, PendingEntry, PendingSummary, StreamConsumer, StreamEntry, StreamGroup
     from carmine.types import (
         Aggregate,
         Arg,
-        FunctionStats,
         Instant,
         Items,
         Key,
-        Library,
         Popped,
         PoppedItems,
         PoppedMember,
@@ -3530,7 +3529,7 @@ class Commands(Generic[T]):
         Args:
             key: The stream; made where it is missing.
             fields: Values by name.
-            id: Its id, above all others; "*" lets the server make one, "5-*" the second half of one (from 7.0).
+            id: Its id, above all others; `*` lets the server make one, `5-*` the second half of one (from 7.0).
             nomkstream: Do not make a missing stream.
             maxlen: Trim the stream to so many entries afterwards.
             minid: Trim entries with lower ids.
@@ -4937,20 +4936,24 @@ class Commands(Generic[T]):
         """
         return self._execute(_server._BGREWRITEAOF, (b"BGREWRITEAOF",))
 
-    def bgsave(self, schedule: bool = False) -> bool:
+    def bgsave(self, schedule: bool = False, cancel: bool = False) -> bool:
         """BGSAVE: begin to save all data to disk.
 
         Args:
             schedule: While the append-only file is being written, wait for its end instead of failing.
+            cancel: Instead stop a save that runs or is to begin (from Valkey 8.1).
 
         Returns:
-            True: it has begun, or will.
+            True: it has begun, or will, or was stopped.
+
+        Raises:
+            UsageError: Both options.
+            ServerError: One runs already, or there is none to stop.
 
         Since: 1.0.0. Cost: O(1). Source: redis.io/commands/bgsave
         """
-        if schedule:
-            return self._execute(_server._BGSAVE, (b"BGSAVE", b"SCHEDULE"))
-        return self._execute(_server._BGSAVE, (b"BGSAVE",))
+        command = _server.bgsave(schedule, cancel)
+        return self._execute(command.spec, command.words)
 
     def config_get(self, *patterns: str) -> dict[str, str]:
         """CONFIG GET: read configuration parameters.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from carmine.commands import decoders
 from carmine.commands.command import Command
 from carmine.commands.specs import spec
+from carmine.commands.words import only_one
 from carmine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -130,17 +131,25 @@ def bgrewriteaof() -> Command[bool]:
     return Command(_BGREWRITEAOF, (b"BGREWRITEAOF",))
 
 
-def bgsave(schedule: bool = False) -> Command[bool]:
+def bgsave(schedule: bool = False, cancel: bool = False) -> Command[bool]:
     """BGSAVE: begin to save all data to disk.
 
     Args:
         schedule: While the append-only file is being written, wait for its end instead of failing.
+        cancel: Instead stop a save that runs or is to begin (from Valkey 8.1).
 
     Returns:
-        True: it has begun, or will.
+        True: it has begun, or will, or was stopped.
+
+    Raises:
+        UsageError: Both options.
+        ServerError: One runs already, or there is none to stop.
 
     Since: 1.0.0. Cost: O(1). Source: redis.io/commands/bgsave
     """
+    if cancel:
+        only_one("BGSAVE", schedule=schedule, cancel=cancel)
+        return Command(_BGSAVE, (b"BGSAVE", b"CANCEL"))
     if schedule:
         return Command(_BGSAVE, (b"BGSAVE", b"SCHEDULE"))
     return Command(_BGSAVE, (b"BGSAVE",))

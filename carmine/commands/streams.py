@@ -76,7 +76,7 @@ def xadd(
     Args:
         key: The stream; made where it is missing.
         fields: Values by name.
-        id: Its id, above all others; "*" lets the server make one, "5-*" the second half of one (from 7.0).
+        id: Its id, above all others; `*` lets the server make one, `5-*` the second half of one (from 7.0).
         nomkstream: Do not make a missing stream.
         maxlen: Trim the stream to so many entries afterwards.
         minid: Trim entries with lower ids.

@@ -278,6 +278,7 @@ SERVER = [
     case(call("bgrewriteaof"), True),
     case(call("bgsave"), True),
     case(call("bgsave", True), True),
+    case(call("bgsave", cancel=True), Fails(ServerError), since=since(None, "8.1")),
     case(call("command"), Such(list, lambda found: {each["name"] for each in found} >= {"get", "set"})),
     case(call("command_count"), Such(int, lambda count: count > 100)),
     case(call("command_docs", "get"), Such(dict, lambda told: set(told["get"]) >= DOCS), since=SINCE_70),

@@ -24,6 +24,7 @@ GOES_OUT: list[tuple[Any, ...]] = [
     (server.bgrewriteaof(), (b"BGREWRITEAOF",), []),
     (server.bgsave(), (b"BGSAVE",), []),
     (server.bgsave(schedule=True), (b"BGSAVE", b"SCHEDULE"), []),
+    (server.bgsave(cancel=True), (b"BGSAVE", b"CANCEL"), []),
     (server_commands.command(), (b"COMMAND",), []),
     (server_commands.command_count(), (b"COMMAND", b"COUNT"), []),
     (server_commands.command_docs("get"), (b"COMMAND", b"DOCS", "get"), []),
@@ -90,6 +91,7 @@ def test_every_function_has_a_case() -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
+        (lambda: wrong.bgsave(schedule=True, cancel=True), "BGSAVE takes only one of schedule, cancel"),
         (lambda: wrong.config_set("a", 1, "CANARY"), "CONFIG SET takes names and values in turn"),
         (
             lambda: wrong.command_list(module="m", pattern="p"),

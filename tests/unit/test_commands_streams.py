@@ -342,5 +342,6 @@ def test_an_odd_number_of_names_and_values_is_no_entry() -> None:
 def test_the_types_are_found_where_all_types_are() -> None:
     assert {name for name in types.__all__ if not hasattr(types, name)} == set()
     assert types.StreamEntry is StreamEntry
+    assert set(types.__all__) <= set(dir(types))
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         types.Nonsense  # type: ignore[attr-defined]  # noqa: B018  # the mistake
