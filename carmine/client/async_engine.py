@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from carmine.client._async.attempts import AsyncAttempts
-from carmine.client.core import MISSHAPEN, SPECIAL, finish, unexpected
+from carmine.client.core import MISSHAPEN, SPECIAL, finish, serializing, unexpected
 from carmine.client.deadline import OPEN, limit
 from carmine.client.timing import bounded
 from carmine.commands.flags import BLOCKING, may_block
@@ -36,11 +36,14 @@ class AsyncEngine(AsyncAttempts):
     _pool: AsyncPool
     _text: bool
 
-    def _attach(self, pool: AsyncPool, text: bool, *, owns_pool: bool) -> None:
+    def _attach(self, pool: AsyncPool, text: bool, *, owns_pool: bool, serializer: Any = None) -> None:
         """Take the pool into use."""
         self._pool = pool
-        self._lines = pool.multiplexer.lines if pool.options.hooks is None else deque()  # see the blocking engine
+        self._lines = (
+            pool.multiplexer.lines if pool.options.hooks is None and serializer is None else deque()
+        )  # see the blocking engine
         self._text = text
+        self._serializing = None if serializer is None else serializing(serializer, text)
         self._owns_pool = owns_pool
         self._hooks = pool.options.hooks
 

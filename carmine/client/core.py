@@ -38,6 +38,7 @@ from carmine.protocol.values import Attributed, Verbatim
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from carmine.client.serializing import Serializing
     from carmine.commands.command import Reply, Spec, Words
     from carmine.retry import Retry
     from carmine.transport.address import Address
@@ -52,6 +53,7 @@ __all__ = [
     "located",
     "patience",
     "refuse",
+    "serializing",
     "settle",
     "settle_exec",
     "told_to_entries",
@@ -83,6 +85,18 @@ def refuse(spec: Spec) -> NoReturn:
         f"{spec.name} changes the state of one connection, and a client has many; use it on "
         "`with client.connection() as connection:`, or set what you need as an option of the client"
     )
+
+
+def serializing(serializer: Any, text: bool) -> Serializing:
+    """Return what freezes and thaws for a client.
+
+    Args:
+        serializer: The option of the client, not None.
+        text: Whether strings without a marker are read as str.
+    """
+    from carmine.client.serializing import Serializing  # noqa: PLC0415 - json and decimal are for who asks for them
+
+    return Serializing(serializer, text)
 
 
 def patience(spec: Spec, words: Words, read_timeout: float | None) -> float | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from carmine.client._sync.attempts import Attempts
-from carmine.client.core import MISSHAPEN, SPECIAL, finish, unexpected
+from carmine.client.core import MISSHAPEN, SPECIAL, finish, serializing, unexpected
 from carmine.client.deadline import OPEN
 from carmine.client.timing import bounded
 from carmine.errors import CarmineError, NetworkError, RetryRule, ServerError
@@ -30,14 +30,15 @@ class Engine(Attempts):
     _pool: Pool
     _text: bool
 
-    def _attach(self, pool: Pool, text: bool, *, owns_pool: bool) -> None:
+    def _attach(self, pool: Pool, text: bool, *, owns_pool: bool, serializer: Any = None) -> None:
         """Take the pool into use."""
         self._pool = pool
         # An empty list sends every call the slow way. To bind another method to this client would make the two hold
         # each other, and a client that is dropped would keep its sockets until the next garbage collection.
-        self._idle = pool.idle if pool.is_plain and pool.options.hooks is None else []
+        self._idle = pool.idle if pool.is_plain and pool.options.hooks is None and serializer is None else []
         self._attention = pool.attention
         self._text = text
+        self._serializing = None if serializer is None else serializing(serializer, text)
         self._owns_pool = owns_pool
         self._hooks = pool.options.hooks
 

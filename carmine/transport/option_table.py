@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Collection
-from typing import Any, Final, Literal, NamedTuple, NoReturn
+from typing import Any, Final, Literal, NamedTuple
 
 from carmine import _checks
 from carmine._checks import LONGEST_WAIT, SHORTEST_WAIT, kind
@@ -17,7 +17,7 @@ from carmine.errors import UsageError
 from carmine.retry import Retry
 from carmine.transport.credentials import Credentials, Secret
 
-__all__ = ["TABLE", "CheckMoment", "Option", "unknown"]
+__all__ = ["TABLE", "CheckMoment", "Option", "checked_serializer", "unknown"]
 
 CheckMoment = Literal["idle", "borrow", "return"]
 """When a pooled connection is tested: after it lay idle, whenever it is borrowed, whenever it comes back."""
@@ -51,8 +51,30 @@ def _check_protocol(name: str, value: object) -> int:
     return _checks.whole(name, value, least=2, most=3)
 
 
-def _check_serializer(name: str, value: object) -> NoReturn:
-    raise UsageError(f"{name} is kept for a later version and must be None: encode values before they are given")
+_RUN_CODE: Final = frozenset({"pickle", "_pickle", "marshal", "dill", "cloudpickle"})
+
+
+def _check_serializer(name: str, value: object) -> object:
+    """Return True, an object with dumps and loads, or a pair of functions; None for False."""
+    if isinstance(value, bool):
+        return value or None
+    pair = value if isinstance(value, tuple) else (getattr(value, "dumps", None), getattr(value, "loads", None))
+    if len(pair) != 2 or not all(callable(each) and not isinstance(each, type) for each in pair):
+        raise UsageError(
+            f"{name} must be True, or an object or a pair of dumps(value) -> bytes and loads(bytes) -> value, "
+            f"not {kind(value)}"
+        )
+    if any(str(getattr(each, "__module__", "")).partition(".")[0] in _RUN_CODE for each in pair):
+        raise UsageError(
+            f"{name} is not to be pickle or its like: whoever can write a value would run code in every reader; "
+            "True takes plain values, and carmine.freezable adds classes"
+        )
+    return value
+
+
+def checked_serializer(value: object) -> object:
+    """Return a serializer in the form that is kept; None for none."""
+    return None if value is None else _check_serializer("serializer", value)
 
 
 def _check_tls(name: str, value: object) -> object:

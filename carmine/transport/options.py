@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from carmine.transport.credentials import AnyProvider
     from carmine.transport.option_table import CheckMoment
-    from carmine.types import Seconds
+    from carmine.types import Seconds, SerializerArg
 
 __all__ = ["DEFAULT_URL", "ClientArgs", "OptionArgs", "Options"]
 
@@ -34,7 +34,7 @@ DEFAULT_URL: Final = "redis://127.0.0.1:6379/0"
 
 
 class ClientArgs(TypedDict, total=False):
-    """The keyword arguments of every client but `decode`, which decides its type; see `Options`."""
+    """The keyword arguments of every client but `decode` and `serializer`, which decide its type; see `Options`."""
 
     username: str | None
     password: str | Secret | None
@@ -42,7 +42,6 @@ class ClientArgs(TypedDict, total=False):
     db: int
     client_name: str | None
     protocol: Literal[2, 3] | None
-    serializer: None
     tls: SSLContext | bool | None
     insecure_skip_verify: bool
     ca_certs: str | os.PathLike[str] | None
@@ -69,6 +68,7 @@ class OptionArgs(ClientArgs, total=False):
     """The keyword arguments that every client takes; what they mean stands at `Options`."""
 
     decode: bool
+    serializer: SerializerArg | None
 
 
 class Options(Frozen):
@@ -83,7 +83,9 @@ class Options(Frozen):
         client_name: For CLIENT SETNAME; printable ASCII without spaces.
         protocol: 3 or 2; None takes 3 and falls back to 2 where the server has no HELLO.
         decode: Whether replies are str; False gives bytes.
-        serializer: Kept for a later version; None.
+        serializer: What freezes and thaws values: True for carmine's own format (data only; docs/freezing.md), or an
+            object, or a pair, of `dumps(value) -> bytes` and `loads(bytes) -> value`. None and False: nothing does.
+            It is never pickle, which runs whatever code the stored bytes say.
         tls: True or an SSLContext, which is used as it is; None for plain connections.
         insecure_skip_verify: True accepts any certificate, and warns. Never from a URL.
         ca_certs: A PEM file or a directory of authorities, trusted instead of the system's.
@@ -117,7 +119,7 @@ class Options(Frozen):
     client_name: str | None
     protocol: Literal[2, 3] | None
     decode: bool
-    serializer: None
+    serializer: Any
     tls: SSLContext | Literal[True] | None
     insecure_skip_verify: bool
     ca_certs: str | None

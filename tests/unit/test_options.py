@@ -6,6 +6,7 @@ import asyncio
 import copy
 import inspect
 import logging
+import marshal
 import pathlib
 import pickle
 import ssl
@@ -180,7 +181,14 @@ BAD: list[tuple[str, Any, str]] = [
     *(("client_name", value, "client_name must") for value in [*NOT_TEXT, "", "a b", "a\n", "é", "\x7f"]),
     *(("protocol", value, "protocol must be") for value in [1, 4, "3", True, 3.0]),
     *(("decode", value, "decode must") for value in [1, "yes", None, "utf-8"]),
-    *(("serializer", value, "serializer is kept for a later version") for value in [(str, str), print, False]),
+    *(
+        ("serializer", value, "serializer must be True, or an object or a pair")
+        for value in [(str, str), print, 1, "json", (repr,), (repr, repr, repr), (repr, None), Secret, {}]
+    ),
+    *(
+        ("serializer", value, "serializer is not to be pickle or its like")
+        for value in [pickle, marshal, (pickle.dumps, pickle.loads), (repr, pickle.loads), (marshal.dumps, repr)]
+    ),
     *(("tls", value, "tls must be True or an ssl.SSLContext, not") for value in [1, "yes", "required", ssl, {}]),
     *(("insecure_skip_verify", value, "insecure_skip_verify must") for value in [1, "yes", None]),
     *(("ca_certs", value, "ca_certs must be the path of a file") for value in [b"/x", "", "/x\0", 7, True]),

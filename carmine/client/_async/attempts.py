@@ -22,6 +22,7 @@ from carmine.transport.hooks import tell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from carmine.client.serializing import Serializing
     from carmine.commands.command import Reply, Spec, Words
     from carmine.transport.async_connection import AsyncConnection
     from carmine.transport.async_pool import AsyncPool
@@ -35,6 +36,7 @@ class AsyncAttempts:
     _pool: AsyncPool
     _text: bool
     _hooks: Any
+    _serializing: Serializing | None
     _is_closed = False
 
     async def _execute_slowly(self, spec: Spec, words: Words, error: CarmineError | None = None) -> Any:
@@ -45,6 +47,8 @@ class AsyncAttempts:
             words: The command.
             error: What a first attempt ended with.
         """
+        if self._serializing is not None:
+            spec, words = self._serializing(spec, words)
         options = self._pool.options
         if spec.flags & SPECIAL and (not spec.flags & BLOCKING or spec.flags & (SPECIAL & ~BLOCKING)):
             refuse(spec)

@@ -13,6 +13,7 @@ from carmine.client.async_engine import AsyncEngine, make_pool
 from carmine.commands._async import AsyncCommands
 from carmine.commands.specs import lookup
 from carmine.errors import UsageError, WatchError
+from carmine.transport.option_table import checked_serializer
 from carmine.transport.options import DEFAULT_URL, Options
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from carmine.client.dispatch import Handlers
     from carmine.transport.async_pool import AsyncPool
     from carmine.transport.options import ClientArgs
-    from carmine.types import Arg, Key
+    from carmine.types import Arg, Key, SerializerArg
 
 __all__ = ["AsyncClient", "connect_async"]
 
@@ -39,6 +40,8 @@ class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T
         url: Where the server listens: redis, rediss, valkey, valkeys or unix.
         pool: The pool of another client, to be shared; then the URL and the options are those of that client.
         decode: Whether replies are str (True) or bytes.
+        serializer: True, or an object or pair of `dumps` and `loads`: then any plain value may stand as an argument
+            that is no key, and comes back as it was; see `carmine.Options`. It is this client's own, not the pool's.
         **options: See `carmine.Options`; each can stand in the URL's query as well, unless it weakens security.
 
     Raises:
@@ -52,6 +55,7 @@ class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T
         *,
         pool: AsyncPool | None = None,
         decode: Literal[True] = True,
+        serializer: Literal[False] | None = None,
         **options: Unpack[ClientArgs],
     ) -> None: ...
     @overload
@@ -61,6 +65,7 @@ class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T
         *,
         pool: AsyncPool | None = None,
         decode: Literal[False],
+        serializer: Literal[False] | None = None,
         **options: Unpack[ClientArgs],
     ) -> None: ...
     @overload
@@ -69,7 +74,8 @@ class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T
         url: str = DEFAULT_URL,
         *,
         pool: AsyncPool | None = None,
-        decode: bool,
+        decode: bool = ...,
+        serializer: SerializerArg | None = None,
         **options: Unpack[ClientArgs],
     ) -> None: ...
     def __init__(
@@ -78,23 +84,28 @@ class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T
         *,
         pool: AsyncPool | None = None,
         decode: bool | None = None,
+        serializer: SerializerArg | None = None,
         **options: Unpack[ClientArgs],
     ) -> None:
         """Check the options; connect with the first command."""
         if pool is not None:
             if url != DEFAULT_URL or options:
                 raise UsageError(
-                    "a client that shares a pool takes its URL and options from there; only decode is its own"
+                    "a client that shares a pool takes its URL and options from there; "
+                    "only decode and serializer are its own"
                 )
-            self._attach(pool, pool.options.decode if decode is None else decode, owns_pool=False)
+            text = pool.options.decode if decode is None else decode
+            self._attach(pool, text, owns_pool=False, serializer=checked_serializer(serializer))
             return
-        given: dict[str, Any] = {**options} if decode is None else {**options, "decode": decode}
+        given: dict[str, Any] = {**options, "serializer": serializer}
+        if decode is not None:
+            given["decode"] = decode
         try:
             made = Options.build(url, **given)
         except UsageError:
             url, options, given = "", {}, {}  # reporters print the locals of this frame
             raise
-        self._attach(make_pool(made), made.decode, owns_pool=True)
+        self._attach(make_pool(made), made.decode, owns_pool=True, serializer=made.serializer)
 
     @property
     def options(self) -> Options:
@@ -108,8 +119,20 @@ class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T
 
     @property
     def binary(self) -> AsyncClient[bytes]:
-        """A view of this client whose replies are bytes."""
+        """A view of this client whose replies are bytes, as they are stored: it has no serializer."""
         return AsyncClient[bytes](pool=self._pool, decode=False)
+
+    @overload
+    def with_serializer(self, serializer: Literal[False] | None) -> AsyncClient[T]: ...
+    @overload
+    def with_serializer(self, serializer: SerializerArg) -> AsyncClient[Any]: ...
+    def with_serializer(self, serializer: SerializerArg | None) -> AsyncClient[Any]:
+        """Return a view of this client with a serializer, or without one: None or False.
+
+        Args:
+            serializer: As the option of that name.
+        """
+        return AsyncClient[Any](pool=self._pool, decode=self._text, serializer=serializer)
 
     async def execute(self, *words: Arg) -> Any:
         """Send any command and return its reply as the protocol gave it, strings as this client reads them.
@@ -226,23 +249,42 @@ class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T
 
 @overload
 def connect_async(
-    url: str = ..., *, decode: Literal[True] = True, **options: Unpack[ClientArgs]
+    url: str = ...,
+    *,
+    decode: Literal[True] = True,
+    serializer: Literal[False] | None = None,
+    **options: Unpack[ClientArgs],
 ) -> AsyncClient[str]: ...
 @overload
-def connect_async(url: str = ..., *, decode: Literal[False], **options: Unpack[ClientArgs]) -> AsyncClient[bytes]: ...
-@overload
-def connect_async(url: str = ..., *, decode: bool, **options: Unpack[ClientArgs]) -> AsyncClient[Any]: ...
 def connect_async(
-    url: str = DEFAULT_URL, *, decode: bool | None = None, **options: Unpack[ClientArgs]
+    url: str = ...,
+    *,
+    decode: Literal[False],
+    serializer: Literal[False] | None = None,
+    **options: Unpack[ClientArgs],
+) -> AsyncClient[bytes]: ...
+@overload
+def connect_async(
+    url: str = ..., *, decode: bool = ..., serializer: SerializerArg | None = None, **options: Unpack[ClientArgs]
+) -> AsyncClient[Any]: ...
+def connect_async(
+    url: str = DEFAULT_URL,
+    *,
+    decode: bool | None = None,
+    serializer: SerializerArg | None = None,
+    **options: Unpack[ClientArgs],
 ) -> AsyncClient[Any]:
     """Return the client that a URL asks for.
 
     Args:
         url: redis, rediss, valkey, valkeys or unix; schemes for clusters and sentinels come later.
         decode: Whether replies are str (True) or bytes.
+        serializer: See the client.
         **options: See `carmine.Options`.
     """
-    given: dict[str, Any] = {**options} if decode is None else {**options, "decode": decode}
+    given: dict[str, Any] = {**options, "serializer": serializer}
+    if decode is not None:
+        given["decode"] = decode
     try:
         return AsyncClient(url, **given)
     except UsageError:

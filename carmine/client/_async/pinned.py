@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from carmine.client._async.scan import AsyncScanning
 from carmine.client._async.script import AsyncScripting
-from carmine.client.core import NEVER, finish, patience, refuse
+from carmine.client.core import NEVER, as_text, finish, patience, refuse
 from carmine.client.timing import bounded
 from carmine.commands._async import AsyncCommands
 from carmine.commands.flags import STATE, UNKNOWN
@@ -57,6 +57,8 @@ class AsyncPinnedConnection(AsyncScripting, AsyncScanning[T], AsyncCommands[T], 
     async def _execute(self, spec: Spec, words: Words) -> Any:
         if spec.flags & NEVER:
             refuse(spec)
+        if self._client._serializing is not None:
+            spec, words = self._client._serializing(spec, words)
         connection = self._held()
         if spec.flags & (STATE | UNKNOWN):
             self._is_touched = True
@@ -74,7 +76,7 @@ class AsyncPinnedConnection(AsyncScripting, AsyncScanning[T], AsyncCommands[T], 
             if spec.flags & STATE:
                 self._note_state(connection, spec.name, reply)
             if self._in_multi and reply in ("QUEUED", b"QUEUED"):
-                return reply
+                return as_text(reply) if self._text else reply
             return finish(spec, reply, connection.address)
 
     def _note_state(self, connection: AsyncConnection, name: str, reply: Any) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from carmine.client.async_engine import AsyncEngine
+    from carmine.client.serializing import Serializing
     from carmine.commands.command import Command, Reply
     from carmine.types import Arg
 
@@ -32,9 +33,10 @@ R = TypeVar("R")
 class Queue(ScriptQueue, PipelineCommands[T], Generic[T]):
     """Commands that wait to be sent, with the replies they will have."""
 
-    def __init__(self) -> None:
+    def __init__(self, serializing: Serializing | None = None) -> None:
         self._queued = ReplyQueue(NEVER | STATE, refuse)
-        self._queue = self._queued.add  # type: ignore[method-assign]  # the facade calls it without a frame between
+        add = self._queued.add  # the facade calls it without a frame between
+        self._queue = add if serializing is None else serializing.queue(add)  # type: ignore[method-assign]
         self._carried = set()
         self._is_open = False
 
@@ -68,7 +70,7 @@ class AsyncPipeline(Queue[T], Generic[T]):
     """
 
     def __init__(self, client: AsyncEngine, *, raise_errors: bool = True) -> None:
-        super().__init__()
+        super().__init__(client._serializing)
         self._client = client
         self._raise_errors = raise_errors
         self._sent: list[Reply[Any]] = []

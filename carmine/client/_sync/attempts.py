@@ -23,6 +23,7 @@ from carmine.transport.hooks import tell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from carmine.client.serializing import Serializing
     from carmine.commands.command import Reply, Spec, Words
     from carmine.transport.connection import Connection
     from carmine.transport.pool import Pool
@@ -36,6 +37,7 @@ class Attempts:
     _pool: Pool
     _text: bool
     _hooks: Any
+    _serializing: Serializing | None
     _is_closed = False
 
     def _execute_slowly(self, spec: Spec, words: Words, error: CarmineError | None = None) -> Any:
@@ -46,6 +48,8 @@ class Attempts:
             words: The command.
             error: What a first attempt ended with.
         """
+        if self._serializing is not None:
+            spec, words = self._serializing(spec, words)
         options = self._pool.options
         if spec.flags & SPECIAL and (not spec.flags & BLOCKING or spec.flags & (SPECIAL & ~BLOCKING)):
             refuse(spec)

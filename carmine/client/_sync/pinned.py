@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from carmine.client._sync.scan import Scanning
 from carmine.client._sync.script import Scripting
-from carmine.client.core import NEVER, finish, patience, refuse
+from carmine.client.core import NEVER, as_text, finish, patience, refuse
 from carmine.client.timing import bounded
 from carmine.commands._sync import Commands
 from carmine.commands.flags import STATE, UNKNOWN
@@ -58,6 +58,8 @@ class PinnedConnection(Scripting, Scanning[T], Commands[T], Generic[T]):
     def _execute(self, spec: Spec, words: Words) -> Any:
         if spec.flags & NEVER:
             refuse(spec)
+        if self._client._serializing is not None:
+            spec, words = self._client._serializing(spec, words)
         connection = self._held()
         if spec.flags & (STATE | UNKNOWN):
             self._is_touched = True
@@ -75,7 +77,7 @@ class PinnedConnection(Scripting, Scanning[T], Commands[T], Generic[T]):
             if spec.flags & STATE:
                 self._note_state(connection, spec.name, reply)
             if self._in_multi and reply in ("QUEUED", b"QUEUED"):
-                return reply
+                return as_text(reply) if self._text else reply
             return finish(spec, reply, connection.address)
 
     def _note_state(self, connection: Connection, name: str, reply: Any) -> None:

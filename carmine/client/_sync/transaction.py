@@ -74,7 +74,7 @@ class Transaction(Queue[T], Generic[T]):
     """
 
     def __init__(self, client: Engine, text: bool, watch: tuple[Key, ...] = (), *, raise_errors: bool = True) -> None:
-        super().__init__()
+        super().__init__(client._serializing)
         self._client = client
         self._text = text
         self._keys = watch
@@ -110,6 +110,8 @@ class Transaction(Queue[T], Generic[T]):
     def _execute_now(self, spec: Spec, words: Words) -> Any:
         if spec.flags & NEVER or (spec.flags & STATE and spec.name not in ("WATCH", "UNWATCH")):
             refuse(spec)
+        if self._client._serializing is not None:
+            spec, words = self._client._serializing(spec, words)
         connection = self._hold()
         if spec.name == "WATCH":
             self._is_watching = True
