@@ -30,7 +30,7 @@ else:
     except ImportError:
         from hashlib import sha1
 
-__all__ = ["Program", "ScriptQueue", "fill", "is_unknown"]
+__all__ = ["Program", "ScriptQueue", "fill", "is_unknown", "words_of"]
 
 R = TypeVar("R")
 
@@ -90,7 +90,9 @@ def is_unknown(error: NoScriptError) -> bool:
 
 
 def words_of(keys: Key | Iterable[Key], args: Arg | Iterable[Arg]) -> tuple[Words, Words]:
-    """Return keys and arguments as words; one string stands for itself, not for its letters."""
+    """Return a script's keys and arguments as words; one string stands for itself, not for its letters."""
+    if isinstance(keys, dict) or isinstance(args, dict):
+        raise UsageError("a script takes keys and args in a row; lua() takes them by name")
     return some_args("a script", keys), _some("a script", args)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import carmine
 from carmine.client import lua
-from carmine.client.lua import Program, ScriptQueue, fill, is_unknown
+from carmine.client.lua import Program, ScriptQueue, fill, is_unknown, words_of
 from carmine.commands.command import Reply, Spec, Words
 from carmine.errors import NoScriptError, UsageError
 
@@ -181,6 +181,19 @@ class TestPrograms:
         code = "import sys; sys.modules['_sha1'] = None; import carmine.client.lua as lua; print(lua.Program('x').sha)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "11f6ad8ec52a2984abaafd7c3b516503785c2072"
+
+
+class TestWords:
+    def test_one_stands_for_itself(self) -> None:
+        assert words_of("key", 7) == (("key",), (7,))
+        assert words_of(b"key", "arg") == ((b"key",), ("arg",))
+        assert words_of(["a", "b"], iter((1, 2.5))) == (("a", "b"), (1, 2.5))
+
+    @pytest.mark.parametrize(("keys", "args"), [({"k": "a"}, ()), ((), {"v": 1})])
+    def test_names_are_for_templates(self, keys: Any, args: Any) -> None:
+        """Gone through as a row, a dict would send its names in place of its values."""
+        with pytest.raises(UsageError, match=r"a script .* lua\(\)"):
+            words_of(keys, args)
 
 
 class Batch(ScriptQueue):
