@@ -45,9 +45,9 @@ class StreamEntry(NamedTuple, Generic[T]):
 
 
 class PendingSummary(NamedTuple, Generic[T]):
-    """What a group has pending: how many entries, the lowest and the highest id, and how many each consumer has."""
+    """How many entries a group has pending, the lowest and the highest id of them, and how many each consumer has."""
 
-    count: int
+    pending: int
     lowest: T | None
     highest: T | None
     consumers: dict[T, int]

@@ -56,7 +56,7 @@ async def test_every_entry_of_a_group_reaches_one_consumer(open_client: Open) ->
     jobs = [aio.spawn(lambda name=name: work(name)) for name in "abcd"]
     had = [await job.join(20) for job in jobs]
     assert sorted(id for each in had for id in each) == sorted(id.value for id in ids)
-    assert (await client.xpending("s", "g")).count == 0
+    assert (await client.xpending("s", "g")).pending == 0
     assert (await client.xinfo_groups("s"))[0].pending == 0
 
 
