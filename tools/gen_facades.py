@@ -56,6 +56,7 @@ GROUPS = (
     "scripting",
     "transactions",
     "connection",
+    "tracking",
     "server",
     "server_commands",
     "server_health",
@@ -66,7 +67,7 @@ LATE = frozenset(
     {
         *("sorting", "string_parts", "hash_times", "sorted_set_ranges", "sorted_set_algebra"),
         *("streams", "stream_groups", "pubsub", "scripting", "transactions"),
-        *("connection", "server", "server_commands", "server_health"),
+        *("connection", "tracking", "server", "server_commands", "server_health"),
     }
 )
 """Those that a facade loads when one of their methods is first called; the others come with every client."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from carmine.commands import stream_groups as _stream_groups
     from carmine.commands import streams as _streams
     from carmine.commands import string_parts as _string_parts
+    from carmine.commands import tracking as _tracking
     from carmine.commands import transactions as _transactions
     from carmine.commands.command import Spec, Words
     from carmine.commands.server import SlowCommand
@@ -77,6 +78,7 @@ else:
     _stream_groups = LateGroup("stream_groups", globals())
     _streams = LateGroup("streams", globals())
     _string_parts = LateGroup("string_parts", globals())
+    _tracking = LateGroup("tracking", globals())
     _transactions = LateGroup("transactions", globals())
 
 __all__ = ["AsyncCommands"]
@@ -2402,10 +2404,6 @@ class AsyncCommands(Generic[T]):
             return await self._execute(_connection._AUTH, (b"AUTH", password))
         return await self._execute(_connection._AUTH, (b"AUTH", username, password))
 
-    async def client_caching(self, on: bool) -> bool:
-        """CLIENT CACHING: track the keys of this connection's next command, or not."""
-        return await self._execute(_connection._CLIENT_CACHING, (b"CLIENT", b"CACHING", b"YES" if on else b"NO"))
-
     async def client_capa(self, *capabilities: str) -> bool:
         """CLIENT CAPA: tell the server what this connection understands, such as "redirect"; only Valkey has it."""
         return await self._execute(_connection._CLIENT_CAPA, (b"CLIENT", b"CAPA", *capabilities))
@@ -2413,10 +2411,6 @@ class AsyncCommands(Generic[T]):
     async def client_getname(self) -> str | None:
         """CLIENT GETNAME: read this connection's name; None where it has none."""
         return await self._execute(_connection._CLIENT_GETNAME, (b"CLIENT", b"GETNAME"))
-
-    async def client_getredir(self) -> int:
-        """CLIENT GETREDIR: read which connection gets the invalidations of this one."""
-        return await self._execute(_connection._CLIENT_GETREDIR, (b"CLIENT", b"GETREDIR"))
 
     async def client_help(self) -> list[str]:
         """CLIENT HELP: read the server's help on CLIENT, line by line."""
@@ -2445,10 +2439,18 @@ class AsyncCommands(Generic[T]):
         laddr: str | None = None,
         skipme: bool | None = None,
         maxage: int | None = None,
+        filters: Items[str, Arg | Iterable[Arg]] | None = None,
     ) -> int:
         """CLIENT KILL: close connections of the server's clients; all conditions must hold."""
         command = _connection.client_kill(
-            client_id=client_id, type=type, user=user, addr=addr, laddr=laddr, skipme=skipme, maxage=maxage
+            client_id=client_id,
+            type=type,
+            user=user,
+            addr=addr,
+            laddr=laddr,
+            skipme=skipme,
+            maxage=maxage,
+            filters=filters,
         )
         return await self._execute(command.spec, command.words)
 
@@ -2456,9 +2458,11 @@ class AsyncCommands(Generic[T]):
         self,
         type: str | None = None,
         client_ids: Iterable[int] | None = None,
+        *,
+        filters: Items[str, Arg | Iterable[Arg]] | None = None,
     ) -> list[dict[str, str]]:
         """CLIENT LIST: read what the server knows of its connections."""
-        command = _connection.client_list(type, client_ids)
+        command = _connection.client_list(type, client_ids, filters=filters)
         return await self._execute(command.spec, command.words)
 
     async def client_no_evict(self, on: bool) -> bool:
@@ -2483,27 +2487,6 @@ class AsyncCommands(Generic[T]):
     async def client_setname(self, name: str) -> bool:
         """CLIENT SETNAME: give this connection a name; the option `client_name` does it for all of a client."""
         return await self._execute(_connection._CLIENT_SETNAME, (b"CLIENT", b"SETNAME", name))
-
-    async def client_tracking(
-        self,
-        on: bool,
-        *,
-        redirect: int | None = None,
-        prefixes: Iterable[str] = (),
-        bcast: bool = False,
-        optin: bool = False,
-        optout: bool = False,
-        noloop: bool = False,
-    ) -> bool:
-        """CLIENT TRACKING: have the server tell when keys that this connection read change, or not."""
-        command = _connection.client_tracking(
-            on, redirect=redirect, prefixes=prefixes, bcast=bcast, optin=optin, optout=optout, noloop=noloop
-        )
-        return await self._execute(command.spec, command.words)
-
-    async def client_trackinginfo(self) -> dict[str, Any]:
-        """CLIENT TRACKINGINFO: read what the server tracks for this connection."""
-        return await self._execute(_connection._CLIENT_TRACKINGINFO, (b"CLIENT", b"TRACKINGINFO"))
 
     async def client_unblock(self, client_id: int, error: bool = False) -> bool:
         """CLIENT UNBLOCK: end the waiting of another connection's blocking command."""
@@ -2551,6 +2534,37 @@ class AsyncCommands(Generic[T]):
     async def select(self, db: int) -> bool:
         """SELECT: change the database of this connection; the option `db` does it for all of a client."""
         return await self._execute(_connection._SELECT, (b"SELECT", db))
+
+    # tracking
+
+    async def client_caching(self, on: bool) -> bool:
+        """CLIENT CACHING: track the keys of this connection's next command, or not."""
+        return await self._execute(_tracking._CLIENT_CACHING, (b"CLIENT", b"CACHING", b"YES" if on else b"NO"))
+
+    async def client_getredir(self) -> int:
+        """CLIENT GETREDIR: read which connection gets the invalidations of this one."""
+        return await self._execute(_tracking._CLIENT_GETREDIR, (b"CLIENT", b"GETREDIR"))
+
+    async def client_tracking(
+        self,
+        on: bool,
+        *,
+        redirect: int | None = None,
+        prefixes: Iterable[str] = (),
+        bcast: bool = False,
+        optin: bool = False,
+        optout: bool = False,
+        noloop: bool = False,
+    ) -> bool:
+        """CLIENT TRACKING: have the server tell when keys that this connection read change, or not."""
+        command = _tracking.client_tracking(
+            on, redirect=redirect, prefixes=prefixes, bcast=bcast, optin=optin, optout=optout, noloop=noloop
+        )
+        return await self._execute(command.spec, command.words)
+
+    async def client_trackinginfo(self) -> dict[str, Any]:
+        """CLIENT TRACKINGINFO: read what the server tracks for this connection."""
+        return await self._execute(_tracking._CLIENT_TRACKINGINFO, (b"CLIENT", b"TRACKINGINFO"))
 
     # server
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from carmine.commands import stream_groups as _stream_groups
     from carmine.commands import streams as _streams
     from carmine.commands import string_parts as _string_parts
+    from carmine.commands import tracking as _tracking
     from carmine.commands import transactions as _transactions
     from carmine.commands.command import Reply, Spec, Words
     from carmine.commands.server import SlowCommand
@@ -76,6 +77,7 @@ else:
     _stream_groups = LateGroup("stream_groups", globals())
     _streams = LateGroup("streams", globals())
     _string_parts = LateGroup("string_parts", globals())
+    _tracking = LateGroup("tracking", globals())
     _transactions = LateGroup("transactions", globals())
 
 __all__ = ["PipelineCommands"]
@@ -2399,10 +2401,6 @@ class PipelineCommands(Generic[T]):
             return self._queue(_connection._AUTH, (b"AUTH", password))
         return self._queue(_connection._AUTH, (b"AUTH", username, password))
 
-    def client_caching(self, on: bool) -> Reply[bool]:
-        """CLIENT CACHING: track the keys of this connection's next command, or not."""
-        return self._queue(_connection._CLIENT_CACHING, (b"CLIENT", b"CACHING", b"YES" if on else b"NO"))
-
     def client_capa(self, *capabilities: str) -> Reply[bool]:
         """CLIENT CAPA: tell the server what this connection understands, such as "redirect"; only Valkey has it."""
         return self._queue(_connection._CLIENT_CAPA, (b"CLIENT", b"CAPA", *capabilities))
@@ -2410,10 +2408,6 @@ class PipelineCommands(Generic[T]):
     def client_getname(self) -> Reply[str | None]:
         """CLIENT GETNAME: read this connection's name; None where it has none."""
         return self._queue(_connection._CLIENT_GETNAME, (b"CLIENT", b"GETNAME"))
-
-    def client_getredir(self) -> Reply[int]:
-        """CLIENT GETREDIR: read which connection gets the invalidations of this one."""
-        return self._queue(_connection._CLIENT_GETREDIR, (b"CLIENT", b"GETREDIR"))
 
     def client_help(self) -> Reply[list[str]]:
         """CLIENT HELP: read the server's help on CLIENT, line by line."""
@@ -2442,10 +2436,18 @@ class PipelineCommands(Generic[T]):
         laddr: str | None = None,
         skipme: bool | None = None,
         maxage: int | None = None,
+        filters: Items[str, Arg | Iterable[Arg]] | None = None,
     ) -> Reply[int]:
         """CLIENT KILL: close connections of the server's clients; all conditions must hold."""
         command = _connection.client_kill(
-            client_id=client_id, type=type, user=user, addr=addr, laddr=laddr, skipme=skipme, maxage=maxage
+            client_id=client_id,
+            type=type,
+            user=user,
+            addr=addr,
+            laddr=laddr,
+            skipme=skipme,
+            maxage=maxage,
+            filters=filters,
         )
         return self._queue(command.spec, command.words)
 
@@ -2453,9 +2455,11 @@ class PipelineCommands(Generic[T]):
         self,
         type: str | None = None,
         client_ids: Iterable[int] | None = None,
+        *,
+        filters: Items[str, Arg | Iterable[Arg]] | None = None,
     ) -> Reply[list[dict[str, str]]]:
         """CLIENT LIST: read what the server knows of its connections."""
-        command = _connection.client_list(type, client_ids)
+        command = _connection.client_list(type, client_ids, filters=filters)
         return self._queue(command.spec, command.words)
 
     def client_no_evict(self, on: bool) -> Reply[bool]:
@@ -2480,27 +2484,6 @@ class PipelineCommands(Generic[T]):
     def client_setname(self, name: str) -> Reply[bool]:
         """CLIENT SETNAME: give this connection a name; the option `client_name` does it for all of a client."""
         return self._queue(_connection._CLIENT_SETNAME, (b"CLIENT", b"SETNAME", name))
-
-    def client_tracking(
-        self,
-        on: bool,
-        *,
-        redirect: int | None = None,
-        prefixes: Iterable[str] = (),
-        bcast: bool = False,
-        optin: bool = False,
-        optout: bool = False,
-        noloop: bool = False,
-    ) -> Reply[bool]:
-        """CLIENT TRACKING: have the server tell when keys that this connection read change, or not."""
-        command = _connection.client_tracking(
-            on, redirect=redirect, prefixes=prefixes, bcast=bcast, optin=optin, optout=optout, noloop=noloop
-        )
-        return self._queue(command.spec, command.words)
-
-    def client_trackinginfo(self) -> Reply[dict[str, Any]]:
-        """CLIENT TRACKINGINFO: read what the server tracks for this connection."""
-        return self._queue(_connection._CLIENT_TRACKINGINFO, (b"CLIENT", b"TRACKINGINFO"))
 
     def client_unblock(self, client_id: int, error: bool = False) -> Reply[bool]:
         """CLIENT UNBLOCK: end the waiting of another connection's blocking command."""
@@ -2548,6 +2531,37 @@ class PipelineCommands(Generic[T]):
     def select(self, db: int) -> Reply[bool]:
         """SELECT: change the database of this connection; the option `db` does it for all of a client."""
         return self._queue(_connection._SELECT, (b"SELECT", db))
+
+    # tracking
+
+    def client_caching(self, on: bool) -> Reply[bool]:
+        """CLIENT CACHING: track the keys of this connection's next command, or not."""
+        return self._queue(_tracking._CLIENT_CACHING, (b"CLIENT", b"CACHING", b"YES" if on else b"NO"))
+
+    def client_getredir(self) -> Reply[int]:
+        """CLIENT GETREDIR: read which connection gets the invalidations of this one."""
+        return self._queue(_tracking._CLIENT_GETREDIR, (b"CLIENT", b"GETREDIR"))
+
+    def client_tracking(
+        self,
+        on: bool,
+        *,
+        redirect: int | None = None,
+        prefixes: Iterable[str] = (),
+        bcast: bool = False,
+        optin: bool = False,
+        optout: bool = False,
+        noloop: bool = False,
+    ) -> Reply[bool]:
+        """CLIENT TRACKING: have the server tell when keys that this connection read change, or not."""
+        command = _tracking.client_tracking(
+            on, redirect=redirect, prefixes=prefixes, bcast=bcast, optin=optin, optout=optout, noloop=noloop
+        )
+        return self._queue(command.spec, command.words)
+
+    def client_trackinginfo(self) -> Reply[dict[str, Any]]:
+        """CLIENT TRACKINGINFO: read what the server tracks for this connection."""
+        return self._queue(_tracking._CLIENT_TRACKINGINFO, (b"CLIENT", b"TRACKINGINFO"))
 
     # server
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from carmine.commands import stream_groups as _stream_groups
     from carmine.commands import streams as _streams
     from carmine.commands import string_parts as _string_parts
+    from carmine.commands import tracking as _tracking
     from carmine.commands import transactions as _transactions
     from carmine.commands.command import Spec, Words
     from carmine.commands.server import SlowCommand
@@ -74,6 +75,7 @@ else:
     _stream_groups = LateGroup("stream_groups", globals())
     _streams = LateGroup("streams", globals())
     _string_parts = LateGroup("string_parts", globals())
+    _tracking = LateGroup("tracking", globals())
     _transactions = LateGroup("transactions", globals())
 
 __all__ = ["Commands"]
@@ -4564,19 +4566,6 @@ class Commands(Generic[T]):
             return self._execute(_connection._AUTH, (b"AUTH", password))
         return self._execute(_connection._AUTH, (b"AUTH", username, password))
 
-    def client_caching(self, on: bool) -> bool:
-        """CLIENT CACHING: track the keys of this connection's next command, or not.
-
-        Args:
-            on: Yes after `client_tracking(optin=True)`, no after `client_tracking(optout=True)`.
-
-        Returns:
-            True.
-
-        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/client-caching
-        """
-        return self._execute(_connection._CLIENT_CACHING, (b"CLIENT", b"CACHING", b"YES" if on else b"NO"))
-
     def client_capa(self, *capabilities: str) -> bool:
         """CLIENT CAPA: tell the server what this connection understands, such as "redirect"; only Valkey has it.
 
@@ -4596,16 +4585,6 @@ class Commands(Generic[T]):
         Since: 2.6.9. Cost: O(1). Source: redis.io/commands/client-getname
         """
         return self._execute(_connection._CLIENT_GETNAME, (b"CLIENT", b"GETNAME"))
-
-    def client_getredir(self) -> int:
-        """CLIENT GETREDIR: read which connection gets the invalidations of this one.
-
-        Returns:
-            Its id; 0 when this connection gets them itself, -1 when nothing is tracked.
-
-        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/client-getredir
-        """
-        return self._execute(_connection._CLIENT_GETREDIR, (b"CLIENT", b"GETREDIR"))
 
     def client_help(self) -> list[str]:
         """CLIENT HELP: read the server's help on CLIENT, line by line.
@@ -4655,6 +4634,7 @@ class Commands(Generic[T]):
         laddr: str | None = None,
         skipme: bool | None = None,
         maxage: int | None = None,
+        filters: Items[str, Arg | Iterable[Arg]] | None = None,
     ) -> int:
         """CLIENT KILL: close connections of the server's clients; all conditions must hold.
 
@@ -4666,6 +4646,7 @@ class Commands(Generic[T]):
             laddr: The "host:port" of the server that it reached (from 6.2).
             skipme: Whether this connection is spared; the server's default is yes.
             maxage: At least so many seconds old (from 7.4).
+            filters: More conditions by their names (from Valkey 9.0), such as `{"NAME": "me", "NOT-TYPE": "pubsub"}`.
 
         Returns:
             How many were closed.
@@ -4676,16 +4657,30 @@ class Commands(Generic[T]):
         Since: 2.4.0 (conditions 2.8.12). Cost: O(connections). Source: redis.io/commands/client-kill
         """
         command = _connection.client_kill(
-            client_id=client_id, type=type, user=user, addr=addr, laddr=laddr, skipme=skipme, maxage=maxage
+            client_id=client_id,
+            type=type,
+            user=user,
+            addr=addr,
+            laddr=laddr,
+            skipme=skipme,
+            maxage=maxage,
+            filters=filters,
         )
         return self._execute(command.spec, command.words)
 
-    def client_list(self, type: str | None = None, client_ids: Iterable[int] | None = None) -> list[dict[str, str]]:
+    def client_list(
+        self,
+        type: str | None = None,
+        client_ids: Iterable[int] | None = None,
+        *,
+        filters: Items[str, Arg | Iterable[Arg]] | None = None,
+    ) -> list[dict[str, str]]:
         """CLIENT LIST: read what the server knows of its connections.
 
         Args:
             type: Only "normal", "replica", "pubsub" or "master" ones.
             client_ids: Only those with these numbers (from 6.2).
+            filters: More conditions by their names (from Valkey 9.0), such as `{"DB": 0, "NOT-ID": [7, 8]}`.
 
         Returns:
             One dict for each connection, all values text.
@@ -4695,7 +4690,7 @@ class Commands(Generic[T]):
 
         Since: 2.4.0. Cost: O(connections). Source: redis.io/commands/client-list
         """
-        command = _connection.client_list(type, client_ids)
+        command = _connection.client_list(type, client_ids, filters=filters)
         return self._execute(command.spec, command.words)
 
     def client_no_evict(self, on: bool) -> bool:
@@ -4767,51 +4762,6 @@ class Commands(Generic[T]):
         Since: 2.6.9. Cost: O(1). Source: redis.io/commands/client-setname
         """
         return self._execute(_connection._CLIENT_SETNAME, (b"CLIENT", b"SETNAME", name))
-
-    def client_tracking(
-        self,
-        on: bool,
-        *,
-        redirect: int | None = None,
-        prefixes: Iterable[str] = (),
-        bcast: bool = False,
-        optin: bool = False,
-        optout: bool = False,
-        noloop: bool = False,
-    ) -> bool:
-        """CLIENT TRACKING: have the server tell when keys that this connection read change, or not.
-
-        Args:
-            on: Whether it tells.
-            redirect: The number of the connection that is told instead.
-            prefixes: With `bcast`: only keys that begin so.
-            bcast: Tell of all keys, read or not.
-            optin: Only keys of a command that follows `client_caching(True)`.
-            optout: No keys of a command that follows `client_caching(False)`.
-            noloop: Nothing of what this connection changes itself.
-
-        Returns:
-            True.
-
-        Raises:
-            UsageError: `optin` and `optout` together.
-
-        Since: 6.0.0. Cost: O(prefixes). Source: redis.io/commands/client-tracking
-        """
-        command = _connection.client_tracking(
-            on, redirect=redirect, prefixes=prefixes, bcast=bcast, optin=optin, optout=optout, noloop=noloop
-        )
-        return self._execute(command.spec, command.words)
-
-    def client_trackinginfo(self) -> dict[str, Any]:
-        """CLIENT TRACKINGINFO: read what the server tracks for this connection.
-
-        Returns:
-            `flags` as a set, `redirect` as a number (-1 where nothing is tracked), `prefixes` as a list.
-
-        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/client-trackinginfo
-        """
-        return self._execute(_connection._CLIENT_TRACKINGINFO, (b"CLIENT", b"TRACKINGINFO"))
 
     def client_unblock(self, client_id: int, error: bool = False) -> bool:
         """CLIENT UNBLOCK: end the waiting of another connection's blocking command.
@@ -4923,6 +4873,76 @@ class Commands(Generic[T]):
         Since: 1.0.0. Cost: O(1). Source: redis.io/commands/select
         """
         return self._execute(_connection._SELECT, (b"SELECT", db))
+
+    # tracking
+
+    def client_caching(self, on: bool) -> bool:
+        """CLIENT CACHING: track the keys of this connection's next command, or not.
+
+        Args:
+            on: Yes after `client_tracking(optin=True)`, no after `client_tracking(optout=True)`.
+
+        Returns:
+            True.
+
+        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/client-caching
+        """
+        return self._execute(_tracking._CLIENT_CACHING, (b"CLIENT", b"CACHING", b"YES" if on else b"NO"))
+
+    def client_getredir(self) -> int:
+        """CLIENT GETREDIR: read which connection gets the invalidations of this one.
+
+        Returns:
+            Its id; 0 when this connection gets them itself, -1 when nothing is tracked.
+
+        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/client-getredir
+        """
+        return self._execute(_tracking._CLIENT_GETREDIR, (b"CLIENT", b"GETREDIR"))
+
+    def client_tracking(
+        self,
+        on: bool,
+        *,
+        redirect: int | None = None,
+        prefixes: Iterable[str] = (),
+        bcast: bool = False,
+        optin: bool = False,
+        optout: bool = False,
+        noloop: bool = False,
+    ) -> bool:
+        """CLIENT TRACKING: have the server tell when keys that this connection read change, or not.
+
+        Args:
+            on: Whether it tells.
+            redirect: The number of the connection that is told instead.
+            prefixes: With `bcast`: only keys that begin so.
+            bcast: Tell of all keys, read or not.
+            optin: Only keys of a command that follows `client_caching(True)`.
+            optout: No keys of a command that follows `client_caching(False)`.
+            noloop: Nothing of what this connection changes itself.
+
+        Returns:
+            True.
+
+        Raises:
+            UsageError: `optin` and `optout` together.
+
+        Since: 6.0.0. Cost: O(prefixes). Source: redis.io/commands/client-tracking
+        """
+        command = _tracking.client_tracking(
+            on, redirect=redirect, prefixes=prefixes, bcast=bcast, optin=optin, optout=optout, noloop=noloop
+        )
+        return self._execute(command.spec, command.words)
+
+    def client_trackinginfo(self) -> dict[str, Any]:
+        """CLIENT TRACKINGINFO: read what the server tracks for this connection.
+
+        Returns:
+            `flags` as a set, `redirect` as a number (-1 where nothing is tracked), `prefixes` as a list.
+
+        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/client-trackinginfo
+        """
+        return self._execute(_tracking._CLIENT_TRACKINGINFO, (b"CLIENT", b"TRACKINGINFO"))
 
     # server
 

@@ -19,7 +19,7 @@ from carmine.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from carmine.types import Arg, Seconds
+    from carmine.types import Arg, Items, Seconds
 
 
 def _client(line: str) -> dict[str, str]:
@@ -35,21 +35,23 @@ def _client_list(raw: Any) -> list[dict[str, str]]:
     return [_client(line) for line in decoders.document(raw).splitlines()]
 
 
-def _tracking_info(raw: Any) -> dict[str, Any]:
-    told = decoders.mapping(raw)
-    return {**told, "flags": decoders.members(told["flags"])}
-
-
 def _hello(raw: Any) -> dict[str, Any]:
     told = decoders.mapping(raw)
     return {**told, "modules": [decoders.mapping(module) for module in told.get("modules", ())]}
 
 
+def _filter_words(command: str, filters: Items[str, Arg | Iterable[Arg]] | None) -> list[Arg]:
+    """Return `[name, value..., name, value..., ...]` of conditions, those with several values too."""
+    words: list[Arg] = []
+    for name, value in filters.items() if filters is not None else ():
+        values: Any = (value,) if isinstance(value, int | float) else value
+        words += (name, *some_args(command, values))
+    return words
+
+
 _AUTH = spec("AUTH", decoders.ok)
-_CLIENT_CACHING = spec("CLIENT CACHING", decoders.ok)
 _CLIENT_CAPA = spec("CLIENT CAPA", decoders.ok)
 _CLIENT_GETNAME = spec("CLIENT GETNAME", text=True)
-_CLIENT_GETREDIR = spec("CLIENT GETREDIR")
 _CLIENT_HELP = spec("CLIENT HELP", text=True)
 _CLIENT_ID = spec("CLIENT ID")
 _CLIENT_IMPORT_SOURCE = spec("CLIENT IMPORT-SOURCE", decoders.ok)
@@ -61,8 +63,6 @@ _CLIENT_NO_TOUCH = spec("CLIENT NO-TOUCH", decoders.ok)
 _CLIENT_PAUSE = spec("CLIENT PAUSE", decoders.ok)
 _CLIENT_SETINFO = spec("CLIENT SETINFO", decoders.ok)
 _CLIENT_SETNAME = spec("CLIENT SETNAME", decoders.ok)
-_CLIENT_TRACKING = spec("CLIENT TRACKING", decoders.ok)
-_CLIENT_TRACKINGINFO = spec("CLIENT TRACKINGINFO", _tracking_info, text=True)
 _CLIENT_UNBLOCK = spec("CLIENT UNBLOCK", decoders.flag)
 _CLIENT_UNPAUSE = spec("CLIENT UNPAUSE", decoders.ok)
 _ECHO = spec("ECHO")
@@ -93,20 +93,6 @@ def auth(password: str, username: str | None = None) -> Command[bool]:
     return Command(_AUTH, (b"AUTH", username, password))
 
 
-def client_caching(on: bool) -> Command[bool]:
-    """CLIENT CACHING: track the keys of this connection's next command, or not.
-
-    Args:
-        on: Yes after `client_tracking(optin=True)`, no after `client_tracking(optout=True)`.
-
-    Returns:
-        True.
-
-    Since: 6.0.0. Cost: O(1). Source: redis.io/commands/client-caching
-    """
-    return Command(_CLIENT_CACHING, (b"CLIENT", b"CACHING", b"YES" if on else b"NO"))
-
-
 def client_capa(*capabilities: str) -> Command[bool]:
     """CLIENT CAPA: tell the server what this connection understands, such as "redirect"; only Valkey has it.
 
@@ -127,17 +113,6 @@ def client_getname() -> Command[str | None]:
     Since: 2.6.9. Cost: O(1). Source: redis.io/commands/client-getname
     """
     return Command(_CLIENT_GETNAME, (b"CLIENT", b"GETNAME"))
-
-
-def client_getredir() -> Command[int]:
-    """CLIENT GETREDIR: read which connection gets the invalidations of this one.
-
-    Returns:
-        Its id; 0 when this connection gets them itself, -1 when nothing is tracked.
-
-    Since: 6.0.0. Cost: O(1). Source: redis.io/commands/client-getredir
-    """
-    return Command(_CLIENT_GETREDIR, (b"CLIENT", b"GETREDIR"))
 
 
 def client_help() -> Command[list[str]]:
@@ -190,6 +165,7 @@ def client_kill(
     laddr: str | None = None,
     skipme: bool | None = None,
     maxage: int | None = None,
+    filters: Items[str, Arg | Iterable[Arg]] | None = None,
 ) -> Command[int]:
     """CLIENT KILL: close connections of the server's clients; all conditions must hold.
 
@@ -201,6 +177,7 @@ def client_kill(
         laddr: The "host:port" of the server that it reached (from 6.2).
         skipme: Whether this connection is spared; the server's default is yes.
         maxage: At least so many seconds old (from 7.4).
+        filters: More conditions by their names (from Valkey 9.0), such as `{"NAME": "me", "NOT-TYPE": "pubsub"}`.
 
     Returns:
         How many were closed.
@@ -215,6 +192,7 @@ def client_kill(
     for token, value in told.items():
         if value is not None:
             words += (token, value)
+    words += _filter_words("CLIENT KILL", filters)
     if len(words) == 2:
         raise UsageError("CLIENT KILL needs at least one condition besides skipme")
     if skipme is not None:
@@ -222,12 +200,18 @@ def client_kill(
     return Command(_CLIENT_KILL, tuple(words))
 
 
-def client_list(type: str | None = None, client_ids: Iterable[int] | None = None) -> Command[list[dict[str, str]]]:
+def client_list(
+    type: str | None = None,
+    client_ids: Iterable[int] | None = None,
+    *,
+    filters: Items[str, Arg | Iterable[Arg]] | None = None,
+) -> Command[list[dict[str, str]]]:
     """CLIENT LIST: read what the server knows of its connections.
 
     Args:
         type: Only "normal", "replica", "pubsub" or "master" ones.
         client_ids: Only those with these numbers (from 6.2).
+        filters: More conditions by their names (from Valkey 9.0), such as `{"DB": 0, "NOT-ID": [7, 8]}`.
 
     Returns:
         One dict for each connection, all values text.
@@ -246,7 +230,7 @@ def client_list(type: str | None = None, client_ids: Iterable[int] | None = None
         if not numbers:
             raise UsageError("CLIENT LIST needs at least one of client_ids")
         words += (b"ID", *numbers)
-    return Command(_CLIENT_LIST, tuple(words))
+    return Command(_CLIENT_LIST, (*words, *_filter_words("CLIENT LIST", filters)))
 
 
 def client_no_evict(on: bool) -> Command[bool]:
@@ -320,57 +304,6 @@ def client_setname(name: str) -> Command[bool]:
     Since: 2.6.9. Cost: O(1). Source: redis.io/commands/client-setname
     """
     return Command(_CLIENT_SETNAME, (b"CLIENT", b"SETNAME", name))
-
-
-def client_tracking(
-    on: bool,
-    *,
-    redirect: int | None = None,
-    prefixes: Iterable[str] = (),
-    bcast: bool = False,
-    optin: bool = False,
-    optout: bool = False,
-    noloop: bool = False,
-) -> Command[bool]:
-    """CLIENT TRACKING: have the server tell when keys that this connection read change, or not.
-
-    Args:
-        on: Whether it tells.
-        redirect: The number of the connection that is told instead.
-        prefixes: With `bcast`: only keys that begin so.
-        bcast: Tell of all keys, read or not.
-        optin: Only keys of a command that follows `client_caching(True)`.
-        optout: No keys of a command that follows `client_caching(False)`.
-        noloop: Nothing of what this connection changes itself.
-
-    Returns:
-        True.
-
-    Raises:
-        UsageError: `optin` and `optout` together.
-
-    Since: 6.0.0. Cost: O(prefixes). Source: redis.io/commands/client-tracking
-    """
-    only_one("CLIENT TRACKING", optin=optin, optout=optout)
-    words: list[Arg] = [b"CLIENT", b"TRACKING", switch(on)]
-    if redirect is not None:
-        words += (b"REDIRECT", redirect)
-    for prefix in some_args("CLIENT TRACKING", prefixes):
-        words += (b"PREFIX", prefix)
-    told = {b"BCAST": bcast, b"OPTIN": optin, b"OPTOUT": optout, b"NOLOOP": noloop}
-    words += (token for token, given in told.items() if given)
-    return Command(_CLIENT_TRACKING, tuple(words))
-
-
-def client_trackinginfo() -> Command[dict[str, Any]]:
-    """CLIENT TRACKINGINFO: read what the server tracks for this connection.
-
-    Returns:
-        `flags` as a set, `redirect` as a number (-1 where nothing is tracked), `prefixes` as a list.
-
-    Since: 6.2.0. Cost: O(1). Source: redis.io/commands/client-trackinginfo
-    """
-    return Command(_CLIENT_TRACKINGINFO, (b"CLIENT", b"TRACKINGINFO"))
 
 
 def client_unblock(client_id: int, error: bool = False) -> Command[bool]:

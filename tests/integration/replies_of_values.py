@@ -224,6 +224,13 @@ CONNECTION = [
     case(call("client_import_source", True), Fails(ServerError), since=since(None, "8.1"), pinned=True),
     case(call("client_info"), Such(dict, lambda told: int(told["id"]) > 0 and told["db"] == "0")),
     case(call("client_kill", client_id=1 << 40), 0),
+    case(call("client_kill", filters={"NAME": "nobody", "NOT-DB": 0}), 0, since=since(None, "9.0")),
+    case(call("client_list", filters={"NAME": "nobody", "NOT-ID": [1, 2]}), [], since=since(None, "9.0")),
+    case(
+        call("client_list", filters={"DB": 0, "NOT-NAME": "nobody"}),
+        Such(list, lambda found: found and all(each["db"] == "0" for each in found)),
+        since=since(None, "9.0"),
+    ),
     case(call("client_list"), Such(list, lambda found: all(type(each) is dict and each["id"] for each in found))),
     case(call("client_no_evict", True), True, since=SINCE_70, pinned=True),
     case(call("client_no_touch", True), True, since=SINCE_72, pinned=True),

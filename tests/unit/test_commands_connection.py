@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carmine.commands import connection
+from carmine.commands import connection, tracking
 from carmine.errors import UsageError
 from tests.unit.command_tables import check_goes_out, named, public_functions
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 GOES_OUT: list[tuple[Any, ...]] = [
     (connection.auth("p"), (b"AUTH", "p"), []),
     (connection.auth("p", "u"), (b"AUTH", "u", "p"), []),
-    (connection.client_caching(True), (b"CLIENT", b"CACHING", b"YES"), []),
-    (connection.client_caching(False), (b"CLIENT", b"CACHING", b"NO"), []),
+    (tracking.client_caching(True), (b"CLIENT", b"CACHING", b"YES"), []),
+    (tracking.client_caching(False), (b"CLIENT", b"CACHING", b"NO"), []),
     (connection.client_capa("redirect"), (b"CLIENT", b"CAPA", "redirect"), []),
     (connection.client_getname(), (b"CLIENT", b"GETNAME"), []),
-    (connection.client_getredir(), (b"CLIENT", b"GETREDIR"), []),
+    (tracking.client_getredir(), (b"CLIENT", b"GETREDIR"), []),
     (connection.client_help(), (b"CLIENT", b"HELP"), []),
     (connection.client_id(), (b"CLIENT", b"ID"), []),
     (connection.client_import_source(True), (b"CLIENT", b"IMPORT-SOURCE", b"ON"), []),
@@ -49,6 +49,16 @@ GOES_OUT: list[tuple[Any, ...]] = [
         ),
         [],
     ),
+    (
+        connection.client_list("normal", filters={"DB": 0, "NOT-ID": [7, "8"], "NOT-NAME": "me"}),
+        (b"CLIENT", b"LIST", b"TYPE", "normal", "DB", 0, "NOT-ID", 7, "8", "NOT-NAME", "me"),
+        [],
+    ),
+    (
+        connection.client_kill(filters={"NOT-USER": "u"}, skipme=False),
+        (b"CLIENT", b"KILL", "NOT-USER", "u", b"SKIPME", b"NO"),
+        [],
+    ),
     (connection.client_list(), (b"CLIENT", b"LIST"), []),
     (connection.client_list("replica"), (b"CLIENT", b"LIST", b"TYPE", "replica"), []),
     (connection.client_list(client_ids=[1, 2]), (b"CLIENT", b"LIST", b"ID", 1, 2), []),
@@ -58,15 +68,15 @@ GOES_OUT: list[tuple[Any, ...]] = [
     (connection.client_pause(1, "WRITE"), (b"CLIENT", b"PAUSE", 1000, "WRITE"), []),
     (connection.client_setinfo("LIB-NAME", "carmine"), (b"CLIENT", b"SETINFO", "LIB-NAME", "carmine"), []),
     (connection.client_setname("me"), (b"CLIENT", b"SETNAME", "me"), []),
-    (connection.client_tracking(True), (b"CLIENT", b"TRACKING", b"ON"), []),
+    (tracking.client_tracking(True), (b"CLIENT", b"TRACKING", b"ON"), []),
     (
-        connection.client_tracking(True, redirect=7, prefixes=["a", "b"], bcast=True, noloop=True),
+        tracking.client_tracking(True, redirect=7, prefixes=["a", "b"], bcast=True, noloop=True),
         (b"CLIENT", b"TRACKING", b"ON", b"REDIRECT", 7, b"PREFIX", "a", b"PREFIX", "b", b"BCAST", b"NOLOOP"),
         [],
     ),
-    (connection.client_tracking(False, optin=True), (b"CLIENT", b"TRACKING", b"OFF", b"OPTIN"), []),
-    (connection.client_tracking(True, optout=True), (b"CLIENT", b"TRACKING", b"ON", b"OPTOUT"), []),
-    (connection.client_trackinginfo(), (b"CLIENT", b"TRACKINGINFO"), []),
+    (tracking.client_tracking(False, optin=True), (b"CLIENT", b"TRACKING", b"OFF", b"OPTIN"), []),
+    (tracking.client_tracking(True, optout=True), (b"CLIENT", b"TRACKING", b"ON", b"OPTOUT"), []),
+    (tracking.client_trackinginfo(), (b"CLIENT", b"TRACKINGINFO"), []),
     (connection.client_unblock(7), (b"CLIENT", b"UNBLOCK", 7, b"TIMEOUT"), []),
     (connection.client_unblock(7, error=True), (b"CLIENT", b"UNBLOCK", 7, b"ERROR"), []),
     (connection.client_unpause(), (b"CLIENT", b"UNPAUSE"), []),
@@ -82,7 +92,8 @@ GOES_OUT: list[tuple[Any, ...]] = [
 ]
 
 wrong: Any = connection
-"""The same module, without the types that would keep a checked caller from these mistakes."""
+wrong_tracking: Any = tracking
+"""The same modules, without the types that would keep a checked caller from these mistakes."""
 
 
 @pytest.mark.parametrize("row", GOES_OUT, ids=lambda row: repr(row[1]))
@@ -92,18 +103,20 @@ def test_goes_out(row: tuple[Any, ...]) -> None:
 
 def test_every_function_has_a_case() -> None:
     told = {name.replace("-", "_") for name in named(command for command, *_ in GOES_OUT)}
-    assert told == public_functions(connection)
+    assert told == public_functions(connection, tracking)
 
 
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
         (lambda: wrong.client_kill(), "CLIENT KILL needs at least one condition"),
+        (lambda: wrong.client_kill(filters={}), "CLIENT KILL needs at least one condition"),
+        (lambda: wrong.client_list(filters={"NAME": None}), "as a list or a tuple, not as NoneType"),
         (lambda: wrong.client_kill(skipme=True), "CLIENT KILL needs at least one condition"),
         (lambda: wrong.client_list("normal", [1]), "CLIENT LIST takes only one of type, client_ids"),
         (lambda: wrong.client_list(client_ids=[]), "CLIENT LIST needs at least one of client_ids"),
         (
-            lambda: wrong.client_tracking(True, optin=True, optout=True),
+            lambda: wrong_tracking.client_tracking(True, optin=True, optout=True),
             "CLIENT TRACKING takes only one of optin, optout",
         ),
         (lambda: wrong.client_pause(-1), "timeout must not be negative"),
