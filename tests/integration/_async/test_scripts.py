@@ -125,6 +125,22 @@ async def test_a_decoder_shapes_what_it_returned(client: AsyncClient[str]) -> No
     assert await client.echo("next") == "next"
 
 
+async def test_values_of_a_serializer(client: AsyncClient[str]) -> None:
+    """By hash, by text, by name and in batches: the number of keys and the hash stay what they are."""
+    store = "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])"
+    plain = client.with_serializer(True)
+    keep: Any = plain.script(store)
+    for value in ({"a": (1, 2)}, None, [True]):
+        assert await keep(["key"], [value]) == value
+        by_name: Any = {"v": value}
+        assert (
+            await plain.lua("redis.call('SET', _:k, _:v) return redis.call('GET', _:k)", {"k": "k"}, by_name) == value
+        )
+    async with plain.transaction() as tx:
+        first, second = keep.queue(tx, ["key"], [{"b": 1}]), keep.queue(tx, ["key"], [{1, 2}])
+    assert (first.value, second.value) == ({"b": 1}, {1, 2})
+
+
 async def test_inside_a_multi_by_hand_the_text_goes_out(client: AsyncClient[str]) -> None:
     count = client.script(COUNT)
     async with client.connection() as connection:

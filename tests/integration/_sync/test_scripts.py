@@ -122,6 +122,20 @@ def test_a_decoder_shapes_what_it_returned(client: Client[str]) -> None:
     assert client.echo("next") == "next"
 
 
+def test_values_of_a_serializer(client: Client[str]) -> None:
+    """By hash, by text, by name and in batches: the number of keys and the hash stay what they are."""
+    store = "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])"
+    plain = client.with_serializer(True)
+    keep: Any = plain.script(store)
+    for value in ({"a": (1, 2)}, None, [True]):
+        assert keep(["key"], [value]) == value
+        by_name: Any = {"v": value}
+        assert plain.lua("redis.call('SET', _:k, _:v) return redis.call('GET', _:k)", {"k": "k"}, by_name) == value
+    with plain.transaction() as tx:
+        first, second = keep.queue(tx, ["key"], [{"b": 1}]), keep.queue(tx, ["key"], [{1, 2}])
+    assert (first.value, second.value) == ({"b": 1}, {1, 2})
+
+
 def test_inside_a_multi_by_hand_the_text_goes_out(client: Client[str]) -> None:
     count = client.script(COUNT)
     with client.connection() as connection:
