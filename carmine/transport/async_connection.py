@@ -90,6 +90,10 @@ class AsyncConnection:
         """Whether a call may be made: it is open, owes nothing and is not in use."""
         return self._io.is_usable
 
+    def check(self) -> None:
+        """Raise what a call would meet: that the connection has ended, or is in use."""
+        self._io.check()
+
     @property
     def pending(self) -> int:
         """How many replies it owes."""
@@ -187,6 +191,7 @@ class AsyncConnector(ConnectorBase):
                 told = options.on_connect(connection)
                 if isinstance(told, Awaitable):
                     await told
+            connection.check()
         except BaseException:
             connection.close()
             raise

@@ -75,7 +75,7 @@ class AsyncIO(AsyncLedger):
         each: bool = False,
     ) -> Any:
         """Send one command and return its reply, an error reply as a ServerError."""
-        self._check()
+        self.check()
         out = memoryview(encode(*words))
         now = monotonic()
         if now - self._looked >= self.look_after:
@@ -102,7 +102,7 @@ class AsyncIO(AsyncLedger):
         each: bool = False,
     ) -> None:
         """Send several commands at once and append their replies to `replies`, in order."""
-        self._check()
+        self.check()
         commands = commands if isinstance(commands, (list, tuple)) else list(commands)
         out = memoryview(encode_many(commands))  # a view shows nothing of a password when this frame is printed
         count = len(commands)
@@ -137,7 +137,7 @@ class AsyncIO(AsyncLedger):
 
     async def send(self, words: Sequence[Arg]) -> None:
         """Send one command whose confirmations come as pushes, as SUBSCRIBE does; another may be inside `next_push`."""
-        self._check(self._busy and self._push_waiter is None)
+        self.check(self._busy and self._push_waiter is None)
         out = memoryview(encode(*words))
         self._sending = True
         self._handed = 0
@@ -162,7 +162,7 @@ class AsyncIO(AsyncLedger):
         """Return the next push, or None when none came in time."""
         if self.pushes:
             return self._take_push()
-        self._check(self._busy, beside_sender=True)
+        self.check(self._busy, beside_sender=True)
         if timeout is not None and timeout <= 0:
             await self._look_for_pushes()
             return self._take_push() if self.pushes else None
@@ -211,7 +211,8 @@ class AsyncIO(AsyncLedger):
             if self._transport is not None:
                 self._transport.pause_reading()
 
-    def _check(self, is_busy: bool | None = None, *, beside_sender: bool = False) -> None:
+    def check(self, is_busy: bool | None = None, *, beside_sender: bool = False) -> None:
+        """Raise what keeps a call from being made: the end of the connection, another call, another event loop."""
         if get_running_loop() is not self._loop:
             raise wrong_loop(self.address, self._loop)
         if self._calls or (self._busy if is_busy is None else is_busy) or (self._sending and not beside_sender):
@@ -234,6 +235,8 @@ class AsyncIO(AsyncLedger):
                 self._tell(self._take_loss())
 
     def _check_time(self, now: float) -> None:
+        if not self._calls:
+            return
         if now < self._deadline:
             self._set_timer(self._deadline)
         else:

@@ -258,8 +258,7 @@ class AsyncLedger(asyncio.BufferedProtocol):
     def _on_timer(self) -> None:
         self._timer = None
         self._timer_at = math.inf
-        if self._calls:
-            self._check_time(monotonic())
+        self._check_time(monotonic())
 
     def _check_time(self, now: float) -> None:
         """End what is too late, and set the timer for the rest."""
@@ -335,9 +334,10 @@ class AsyncLedger(asyncio.BufferedProtocol):
             return
         if isinstance(error, ProtocolError):
             error.address = self.address
-        self._alive = False
         self._set_timer(math.inf)
-        if not self._tell(error):
+        is_known = self._tell(error)  # while the transport can say what it has not sent
+        self._alive = False
+        if not is_known:
             self._loss = error
         if self._transport is not None:
             self._transport.abort()

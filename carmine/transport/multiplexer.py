@@ -14,9 +14,9 @@ import time
 import weakref
 from collections import deque
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from carmine.errors import CarmineError, ConnectTimeout, PoolClosed
+from carmine.errors import CarmineError, ConnectTimeout, NetworkError, PoolClosed
 from carmine.transport.async_connection import AsyncConnection
 from carmine.transport.bookkeeping import lifetime
 from carmine.transport.hooks import tell
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from carmine.types import Arg
 
 __all__ = ["Multiplexer", "SharedConnection"]
+
+_AGAIN: Final = 1.0
+"""Seconds after which one more connection is tried again, when some are there and another could not be opened."""
 
 
 class SharedConnection(AsyncConnection):
@@ -66,6 +69,10 @@ class SharedConnection(AsyncConnection):
         self._io.on_push = told.push
         self._io.on_retire = told.retired
         self._io.on_close = told.closed
+
+    def is_fit(self) -> bool:
+        """Whether it takes calls; an idle one is looked at, and ended if it has died unseen or is too old."""
+        return self._io.is_fit()
 
     def retire(self) -> None:
         """Take no more calls; close when the last one is answered."""
@@ -121,7 +128,7 @@ class Multiplexer:
         self._start()
 
     def _start(self) -> None:
-        self._opening: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[SharedConnection] | None = None
         self._retired: list[SharedConnection] = []
 
     async def line(self, until: float = math.inf) -> SharedConnection:
@@ -136,51 +143,65 @@ class Multiplexer:
             NetworkError, ServerError, ProtocolError: No connection could be opened.
         """
         loop = self._home.enter()
-        while not self.lines:
+        while True:
+            while self.lines:
+                self.lines.rotate(-1)
+                line = self.lines[0]
+                if line.is_fit():  # else it has ended, and left
+                    return line
             if self._closed:
                 raise self._is_over()
-            opening = self._opening
-            if opening is None:
-                # Not in the caller's context: a deadline there is the caller's, not that of whoever waits as well.
-                opening = self._opening = loop.create_task(self._open(), context=Context())
+            opening = self._begin(loop)
             left = None if until == math.inf else max(0.0, until - time.monotonic())
             await asyncio.wait((opening,), timeout=left)
             if not opening.done():
                 where = str(self._connector.options.address)
                 raise ConnectTimeout("no connection before the caller's deadline", address=where)
-            self._take_outcome(opening)
-        self.lines.rotate(-1)
-        return self.lines[0]
+            opened = self._outcome(opening)
+            if opened is not None:
+                return opened  # lost again by now, it says so itself: to open more and more would be no answer
 
-    def _take_outcome(self, opening: asyncio.Task[None]) -> None:
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[SharedConnection]:
+        """Return the task that opens a connection; make one if there is none."""
+        opening = self._opening
+        if opening is None or opening.done():  # cancelled before its first step, it could not say that it is over
+            # Not in the caller's context: a deadline there is the caller's, not that of whoever waits as well.
+            opening = self._opening = loop.create_task(self._open(), context=Context())
+            opening.add_done_callback(_look_at)
+        return opening
+
+    def _outcome(self, opening: asyncio.Task[SharedConnection]) -> SharedConnection | None:
         if opening.cancelled():
             if self._closed:
                 raise self._is_over()
-            return  # by somebody who cancels every task there is: whoever still waits opens it anew
+            return None  # by somebody who cancels every task there is: whoever still waits opens it anew
         error = opening.exception()
         if isinstance(error, CarmineError):  # a copy: raised in several tasks, one would collect all tracebacks
             raise copy.copy(error) from error.__cause__
-        if error is not None:
-            raise error
+        return opening.result()
 
-    async def _open(self) -> None:
-        """Open a first connection; the others that are wanted follow when it takes calls."""
+    async def _open(self) -> SharedConnection:
+        """Open a connection; the others that are wanted follow when it takes calls."""
         try:
-            await self._open_one()
+            opened = await self._open_one()
+        except NetworkError:
+            if self.lines:  # which go on without it
+                asyncio.get_running_loop().call_later(_AGAIN, _fill_later, weakref.ref(self))
+            raise
         finally:
             self._opening = None
         self._fill()
+        return opened
 
     def _fill(self) -> None:
         """Have one more opened if one is missing."""
         loop = self._home.loop
-        if self._closed or loop is None or not loop.is_running() or self._opening is not None:
+        if self._closed or loop is None or not loop.is_running():
             return
         if 0 < len(self.lines) < self._connector.options.connections:
-            self._opening = loop.create_task(self._open(), context=Context())
-            self._opening.add_done_callback(_look_at)
+            self._begin(loop)
 
-    async def _open_one(self) -> None:
+    async def _open_one(self) -> SharedConnection:
         began = time.monotonic()
         options = self._connector.options
         where = str(options.address)
@@ -196,6 +217,7 @@ class Multiplexer:
             connection.close()
             raise self._is_over()
         self.lines.append(connection)
+        return connection
 
     def _retire(self, connection: SharedConnection) -> None:
         """Take a connection out of those that take calls, and hold it as long as it has some."""
@@ -244,7 +266,13 @@ class Multiplexer:
         self._start()
 
 
-def _look_at(opening: asyncio.Task[None]) -> None:
-    """Take note of an error nobody waits for: the connections there are go on, and the hooks were told."""
+def _look_at(opening: asyncio.Task[Any]) -> None:
+    """Take note of an error nobody waits for any more; the hooks were told."""
     if not opening.cancelled():
         opening.exception()
+
+
+def _fill_later(multiplexer: weakref.ref[Multiplexer]) -> None:
+    owner = multiplexer()
+    if owner is not None:
+        owner._fill()

@@ -10,12 +10,14 @@ its own command may have been executed.
 from __future__ import annotations
 
 import copy
+import sys
 from asyncio import get_running_loop
 from collections import deque
+from itertools import chain, compress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from carmine.errors import CarmineError, ConnectionLost, NetworkError, Outcome, ReadTimeout
+from carmine.errors import CarmineError, ConnectionLost, NetworkError, Outcome, ReadTimeout, UsageError
 from carmine.protocol import encode, encode_many
 from carmine.transport.async_io import AsyncIO
 from carmine.transport.async_ledger import Call
@@ -24,7 +26,7 @@ from carmine.transport.home import wrong_loop
 if TYPE_CHECKING:
     import asyncio
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from carmine.protocol import Parser
     from carmine.types import Arg
@@ -33,6 +35,8 @@ __all__ = ["SharedIO"]
 
 _FULL: Final = 1 << 20
 """Bytes of one round that leave before its end; also what may wait in the transport before callers wait here."""
+_TICK: Final = 5e-3
+"""Seconds between two looks at who is out of time, at least: each looks at all that is under way."""
 _LOOKS: Final = 64
 """Rounds of the loop within which what has come to an idle socket is to be read."""
 
@@ -45,6 +49,10 @@ class _Flight(NamedTuple):
     """How many calls had been sent before, and with it."""
     handed: int
     """How many bytes had been given to the transport before it."""
+
+
+_HANDSHAKE: Final = _Flight(0.0, sys.maxsize, 0)
+"""The flight of a call that is in none."""
 
 
 class _Waiting(NamedTuple):
@@ -68,6 +76,7 @@ class SharedIO(AsyncIO):
     __slots__ = (
         "_backlog",
         "_entered",
+        "_expired",
         "_flights",
         "_is_due",
         "_looks",
@@ -92,6 +101,7 @@ class SharedIO(AsyncIO):
         self._backlog: deque[_Waiting] = deque()
         self._flights: deque[_Flight] = deque()
         self._entered = 0
+        self._expired: dict[asyncio.Future[Any], float] = {}
 
     # Asking. ---------------------------------------------------------------------------------------------------------
 
@@ -115,7 +125,7 @@ class SharedIO(AsyncIO):
         if not self._is_due:
             self._is_due = True
             loop.call_soon(self._leave)
-        elif self._out_size > _FULL:
+        elif self._out_size > _FULL and not self._looks:
             self._leave()
         return future
 
@@ -137,16 +147,32 @@ class SharedIO(AsyncIO):
         if get_running_loop() is not loop:
             raise wrong_loop(self.address, loop)
         call = Call(loop.create_future(), decode, each, len(commands), replies, modes)
+        if not commands:
+            raise UsageError("no commands were given")
         if self._writable is not None or not self._alive:
             return self._wait(call, commands, False)
         self._admit(call, encode_many(commands))
         return call.future
 
+    def is_fit(self) -> bool:
+        """Whether it takes calls; an idle one is looked at, and ended if it has died unseen or is too old."""
+        now = monotonic()
+        if self._alive and not self._calls and not self._posted and now - self._looked >= self.look_after:
+            try:
+                if not self._peek(now):
+                    self._looked = now - self.look_after  # what has come is read before the next write
+            except NetworkError as error:
+                self._give_up(error)
+        return self._alive
+
     def _wait(self, call: Call, commands: Sequence[Any], is_one: bool) -> asyncio.Future[Any]:
         """Let a call wait until the peer takes more."""
         if not self._alive:
             raise ConnectionLost("the connection has ended", outcome=Outcome.NOT_SENT, address=self.address)
-        self._backlog.append(_Waiting(monotonic(), call, commands, is_one))
+        now = monotonic()
+        self._backlog.append(_Waiting(now, call, commands, is_one))
+        if now + self._timeout < self._timer_at:
+            self._set_timer(now + self._timeout)
         return call.future
 
     def _admit(self, call: Call, out: bytes) -> None:
@@ -156,19 +182,36 @@ class SharedIO(AsyncIO):
         if not self._is_due:
             self._is_due = True
             self._loop.call_soon(self._leave)
-        elif self._out_size > _FULL:
+        elif self._out_size > _FULL and not self._looks:
             self._leave()
 
     def expire(self, future: asyncio.Future[Any], began: float) -> None:
         """End the wait of one caller whose own time is over; its entry stays and takes the reply."""
-        if not future.done():
-            future.set_exception(self._late(began, self._outcome_of(future)))
+        if not self._expired:
+            self._loop.call_soon(self._tell_expired)  # in one walk for all of this round
+        self._expired[future] = began
 
-    def _outcome_of(self, future: asyncio.Future[Any]) -> Outcome:
-        for index, call in enumerate(self._calls):
-            if call.future is future:
-                return self._outcome_at(self._entered - len(self._calls) + index)
-        return Outcome.NOT_SENT
+    def _tell_expired(self) -> None:
+        expired, self._expired = self._expired, {}
+        owed = self.owed
+        for call, _, outcome in self._under_way():
+            began = expired.pop(call.future, None)
+            if began is not None and not call.future.done():
+                call.future.set_exception(self._late(began, outcome, owed))
+        for future, began in expired.items():
+            if not future.done():
+                future.set_exception(self._late(began, Outcome.NOT_SENT, owed))
+
+    def _under_way(self) -> Iterator[tuple[Call, float, Outcome]]:
+        """Walk the calls that were sent: when each left, and whether it may have been executed."""
+        sent, number = self._sent(), self._entered - len(self._calls)
+        flights = chain(self._flights, (_HANDSHAKE,))
+        flight = next(flights)
+        for call in self._calls:
+            while number >= flight.last:
+                flight = next(flights)
+            yield call, flight.left_at, Outcome.UNKNOWN if flight.handed < sent else Outcome.NOT_SENT
+            number += 1
 
     # Writing. --------------------------------------------------------------------------------------------------------
 
@@ -201,11 +244,12 @@ class SharedIO(AsyncIO):
         """Give what was asked to the transport."""
         posted, out = self._posted, self._out
         self._posted, self._out, self._out_size = [], [], 0
-        for index in range(len(posted) - 1, -1, -1):
-            if posted[index].future.cancelled():  # in the round it was asked in: it is not sent
-                del posted[index], out[index]
-        if not posted:
-            return
+        wanted = [not call.future.done() for call in posted]
+        if not all(wanted):  # cancelled, or out of time, in the round it was asked in: it is not sent
+            posted, out = list(compress(posted, wanted)), list(compress(out, wanted))
+            if not posted:
+                self._end_if_done()
+                return
         now = monotonic() if now is None else now
         calls = self._calls
         self._forget_answered()
@@ -235,7 +279,7 @@ class SharedIO(AsyncIO):
                 continue
             try:
                 out = encode(*commands) if is_one else encode_many(commands)
-            except CarmineError as error:
+            except Exception as error:  # noqa: BLE001 - the caller's own words: it is raised there
                 call.future.set_exception(error)
                 continue
             self._posted.append(call)
@@ -245,6 +289,7 @@ class SharedIO(AsyncIO):
                 self._send()
         if self._posted and self._alive:
             self._send()
+        self._end_if_done()
 
     def retire(self) -> None:
         """Take no more calls; close when the last one is answered."""
@@ -252,13 +297,16 @@ class SharedIO(AsyncIO):
         told, self.on_retire = self.on_retire, None
         if told is not None:
             told()
-        if not self._calls and not self._posted and not self._backlog:
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        """Close when no more calls are taken and none is left."""
+        if not self.expires and not self._calls and not self._posted and not self._backlog:
             self.close()
 
     def _rest(self) -> None:
         self._flights.clear()
-        if not self.expires and not self._posted and not self._backlog:
-            self.close()
+        self._end_if_done()
 
     def _keep(self, push: Any) -> None:
         """Pushes nobody asked for do not pile up: whoever wants them says so."""
@@ -275,54 +323,45 @@ class SharedIO(AsyncIO):
     def _check_time(self, now: float) -> None:
         """End waits that are over, and the connection if it has been silent for too long."""
         self._forget_answered()
-        flights = self._flights
-        if not flights:  # a call of the handshake
+        flights, backlog = self._flights, self._backlog
+        if not flights and not backlog:  # a call of the handshake, or none
             super()._check_time(now)
             return
-        silent_since = max(self._last_used, flights[0].left_at)
-        if now >= silent_since + self._timeout:
+        silent_since = max(self._last_used, flights[0].left_at if flights else backlog[0].since)
+        wake_at = silent_since + self._timeout
+        if now >= wake_at:
             self._give_up(self._too_late(silent_since))
             return
-        wake_at = silent_since + self._timeout
-        first = self._entered - len(self._calls)
-        for flight in flights:
-            if now < flight.left_at + self._timeout:
-                wake_at = min(wake_at, flight.left_at + self._timeout)
+        owed = self.owed
+        for call, left_at, outcome in self._under_way():
+            if now < left_at + self._timeout:
+                wake_at = min(wake_at, left_at + self._timeout)
                 break
-            for index in range(first, flight.last):
-                call = self._calls[index - self._entered + len(self._calls)]
-                if not call.future.done():
-                    call.future.set_exception(self._late(flight.left_at, self._outcome_at(index)))
-            first = flight.last
-        for waiting in self._backlog:
+            if not call.future.done():
+                call.future.set_exception(self._late(left_at, outcome, owed))
+        for waiting in backlog:
             if now < waiting.since + self._timeout:
                 wake_at = min(wake_at, waiting.since + self._timeout)
                 break
             if not waiting.call.future.done():
-                waiting.call.future.set_exception(self._late(waiting.since, Outcome.NOT_SENT))
-        self._set_timer(wake_at)
+                waiting.call.future.set_exception(self._late(waiting.since, Outcome.NOT_SENT, owed))
+        self._set_timer(max(wake_at, now + _TICK))
 
-    def _late(self, began: float, outcome: Outcome) -> ReadTimeout:
+    def _late(self, began: float, outcome: Outcome, owed: int) -> ReadTimeout:
         """Return the error for one caller whose reply did not come in time, while the connection goes on."""
         return ReadTimeout(
             f"no complete reply within {monotonic() - began:.3g} s: of all that is under way there, {self._sent()} "
-            f"bytes were sent, {self._got} received, {self.owed} replies are owed, {len(self._backlog)} calls wait "
+            f"bytes were sent, {self._got} received, {owed} replies are owed, {len(self._backlog)} calls wait "
             "to be sent",
             outcome=outcome,
             address=self.address,
         )
 
-    def _outcome_at(self, index: int) -> Outcome:
-        """Return whether the call that was sent as number `index` may have been executed."""
-        handed = next((flight.handed for flight in self._flights if index < flight.last), 0)  # 0: of the handshake
-        return Outcome.UNKNOWN if handed < self._sent() else Outcome.NOT_SENT
-
     def _tell(self, error: CarmineError | None) -> bool:
         """Give everybody who waits an error of his own, which says whether his command may have been executed."""
         if error is None:
             error = self._lose_text("the connection was closed")
-        first = self._entered - len(self._calls)
-        sent = [(call.future, self._outcome_at(first + index)) for index, call in enumerate(self._calls)]
+        sent = [(call.future, outcome) for call, _, outcome in self._under_way()]
         unsent = [call.future for call in self._posted] + [waiting.call.future for waiting in self._backlog]
         for known in (self._calls, self._posted, self._out, self._backlog, self._flights):
             known.clear()
