@@ -60,6 +60,7 @@ GROUPS = (
     "server",
     "server_commands",
     "server_health",
+    "acl",
 )
 """The modules whose functions become methods, in the order of the facades."""
 
@@ -67,7 +68,7 @@ LATE = frozenset(
     {
         *("sorting", "string_parts", "hash_times", "sorted_set_ranges", "sorted_set_algebra"),
         *("streams", "stream_groups", "pubsub", "scripting", "transactions"),
-        *("connection", "tracking", "server", "server_commands", "server_health"),
+        *("connection", "tracking", "server", "server_commands", "server_health", "acl"),
     }
 )
 """Those that a facade loads when one of their methods is first called; the others come with every client."""

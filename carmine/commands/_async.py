@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Awaitable, Iterable
 
+    from carmine.commands import acl as _acl
     from carmine.commands import connection as _connection
     from carmine.commands import hash_times as _hash_times
     from carmine.commands import pubsub as _pubsub
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         Side,
     )
 else:
+    _acl = LateGroup("acl", globals())
     _connection = LateGroup("connection", globals())
     _hash_times = LateGroup("hash_times", globals())
     _pubsub = LateGroup("pubsub", globals())
@@ -2738,6 +2740,68 @@ class AsyncCommands(Generic[T]):
     async def memory_stats(self) -> dict[str, Any]:
         """MEMORY STATS: read where the server's memory goes."""
         return await self._execute(_server_health._MEMORY_STATS, (b"MEMORY", b"STATS"))
+
+    # acl
+
+    async def acl_cat(self, category: str | None = None) -> list[str]:
+        """ACL CAT: list the categories of commands, or the commands of one."""
+        return await self._execute(_acl._ACL_CAT, (b"ACL", b"CAT") if category is None else (b"ACL", b"CAT", category))
+
+    async def acl_deluser(self, *usernames: str) -> int:
+        """ACL DELUSER: remove users, and close their connections."""
+        return await self._execute(_acl._ACL_DELUSER, (b"ACL", b"DELUSER", *usernames))
+
+    async def acl_dryrun(self, username: str, *words: Arg) -> str | None:
+        """ACL DRYRUN: ask whether a user might run a command, without running it."""
+        return await self._execute(_acl._ACL_DRYRUN, (b"ACL", b"DRYRUN", username, *words))
+
+    async def acl_genpass(self, bits: int | None = None) -> str:
+        """ACL GENPASS: have the server make a password out of chance."""
+        return await self._execute(
+            _acl._ACL_GENPASS, (b"ACL", b"GENPASS") if bits is None else (b"ACL", b"GENPASS", bits)
+        )
+
+    async def acl_getuser(self, username: str) -> dict[str, Any] | None:
+        """ACL GETUSER: read the rules of a user."""
+        return await self._execute(_acl._ACL_GETUSER, (b"ACL", b"GETUSER", username))
+
+    async def acl_list(self) -> list[str]:
+        """ACL LIST: read all users with their rules, one text each, as a file of them holds it."""
+        return await self._execute(_acl._ACL_LIST, (b"ACL", b"LIST"))
+
+    async def acl_load(self) -> bool:
+        """ACL LOAD: read the file of users anew; all of it, or nothing where it has a mistake."""
+        return await self._execute(_acl._ACL_LOAD, (b"ACL", b"LOAD"))
+
+    if TYPE_CHECKING:
+
+        @overload
+        async def acl_log(self, count: int | None = None, *, reset: Literal[False] = False) -> list[dict[str, Any]]: ...
+        @overload
+        async def acl_log(self, count: None = None, *, reset: Literal[True]) -> bool: ...
+        @overload
+        async def acl_log(self, count: int | None = None, *, reset: bool = False) -> list[dict[str, Any]] | bool: ...
+
+    async def acl_log(self, count: int | None = None, *, reset: bool = False) -> Any:
+        """ACL LOG: read what was refused for want of rights, the newest first, or forget it."""
+        command = _acl.acl_log(count, reset=reset)
+        return await self._execute(command.spec, command.words)
+
+    async def acl_save(self) -> bool:
+        """ACL SAVE: write all users to the file of them."""
+        return await self._execute(_acl._ACL_SAVE, (b"ACL", b"SAVE"))
+
+    async def acl_setuser(self, username: str, *rules: str) -> bool:
+        """ACL SETUSER: make a user, or change one; rules add up, `reset` takes all away."""
+        return await self._execute(_acl._ACL_SETUSER, (b"ACL", b"SETUSER", username, *rules))
+
+    async def acl_users(self) -> list[str]:
+        """ACL USERS: list the names of all users."""
+        return await self._execute(_acl._ACL_USERS, (b"ACL", b"USERS"))
+
+    async def acl_whoami(self) -> str:
+        """ACL WHOAMI: read whose connection this is."""
+        return await self._execute(_acl._ACL_WHOAMI, (b"ACL", b"WHOAMI"))
 
 
 share_docs(AsyncCommands, Commands)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Iterable
 
+    from carmine.commands import acl as _acl
     from carmine.commands import connection as _connection
     from carmine.commands import hash_times as _hash_times
     from carmine.commands import pubsub as _pubsub
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
         Side,
     )
 else:
+    _acl = LateGroup("acl", globals())
     _connection = LateGroup("connection", globals())
     _hash_times = LateGroup("hash_times", globals())
     _pubsub = LateGroup("pubsub", globals())
@@ -2735,6 +2737,71 @@ class PipelineCommands(Generic[T]):
     def memory_stats(self) -> Reply[dict[str, Any]]:
         """MEMORY STATS: read where the server's memory goes."""
         return self._queue(_server_health._MEMORY_STATS, (b"MEMORY", b"STATS"))
+
+    # acl
+
+    def acl_cat(self, category: str | None = None) -> Reply[list[str]]:
+        """ACL CAT: list the categories of commands, or the commands of one."""
+        return self._queue(_acl._ACL_CAT, (b"ACL", b"CAT") if category is None else (b"ACL", b"CAT", category))
+
+    def acl_deluser(self, *usernames: str) -> Reply[int]:
+        """ACL DELUSER: remove users, and close their connections."""
+        return self._queue(_acl._ACL_DELUSER, (b"ACL", b"DELUSER", *usernames))
+
+    def acl_dryrun(self, username: str, *words: Arg) -> Reply[str | None]:
+        """ACL DRYRUN: ask whether a user might run a command, without running it."""
+        return self._queue(_acl._ACL_DRYRUN, (b"ACL", b"DRYRUN", username, *words))
+
+    def acl_genpass(self, bits: int | None = None) -> Reply[str]:
+        """ACL GENPASS: have the server make a password out of chance."""
+        return self._queue(_acl._ACL_GENPASS, (b"ACL", b"GENPASS") if bits is None else (b"ACL", b"GENPASS", bits))
+
+    def acl_getuser(self, username: str) -> Reply[dict[str, Any] | None]:
+        """ACL GETUSER: read the rules of a user."""
+        return self._queue(_acl._ACL_GETUSER, (b"ACL", b"GETUSER", username))
+
+    def acl_list(self) -> Reply[list[str]]:
+        """ACL LIST: read all users with their rules, one text each, as a file of them holds it."""
+        return self._queue(_acl._ACL_LIST, (b"ACL", b"LIST"))
+
+    def acl_load(self) -> Reply[bool]:
+        """ACL LOAD: read the file of users anew; all of it, or nothing where it has a mistake."""
+        return self._queue(_acl._ACL_LOAD, (b"ACL", b"LOAD"))
+
+    if TYPE_CHECKING:
+
+        @overload
+        def acl_log(
+            self,
+            count: int | None = None,
+            *,
+            reset: Literal[False] = False,
+        ) -> Reply[list[dict[str, Any]]]: ...
+        @overload
+        def acl_log(self, count: None = None, *, reset: Literal[True]) -> Reply[bool]: ...
+        @overload
+        def acl_log(self, count: int | None = None, *, reset: bool = False) -> Reply[list[dict[str, Any]] | bool]: ...
+
+    def acl_log(self, count: int | None = None, *, reset: bool = False) -> Reply[Any]:
+        """ACL LOG: read what was refused for want of rights, the newest first, or forget it."""
+        command = _acl.acl_log(count, reset=reset)
+        return self._queue(command.spec, command.words)
+
+    def acl_save(self) -> Reply[bool]:
+        """ACL SAVE: write all users to the file of them."""
+        return self._queue(_acl._ACL_SAVE, (b"ACL", b"SAVE"))
+
+    def acl_setuser(self, username: str, *rules: str) -> Reply[bool]:
+        """ACL SETUSER: make a user, or change one; rules add up, `reset` takes all away."""
+        return self._queue(_acl._ACL_SETUSER, (b"ACL", b"SETUSER", username, *rules))
+
+    def acl_users(self) -> Reply[list[str]]:
+        """ACL USERS: list the names of all users."""
+        return self._queue(_acl._ACL_USERS, (b"ACL", b"USERS"))
+
+    def acl_whoami(self) -> Reply[str]:
+        """ACL WHOAMI: read whose connection this is."""
+        return self._queue(_acl._ACL_WHOAMI, (b"ACL", b"WHOAMI"))
 
 
 share_docs(PipelineCommands, Commands)

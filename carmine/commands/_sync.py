@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Iterable
 
+    from carmine.commands import acl as _acl
     from carmine.commands import connection as _connection
     from carmine.commands import hash_times as _hash_times
     from carmine.commands import pubsub as _pubsub
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         Side,
     )
 else:
+    _acl = LateGroup("acl", globals())
     _connection = LateGroup("connection", globals())
     _hash_times = LateGroup("hash_times", globals())
     _pubsub = LateGroup("pubsub", globals())
@@ -5390,3 +5392,149 @@ class Commands(Generic[T]):
         Since: 4.0.0. Cost: O(databases). Source: redis.io/commands/memory-stats
         """
         return self._execute(_server_health._MEMORY_STATS, (b"MEMORY", b"STATS"))
+
+    # acl
+
+    def acl_cat(self, category: str | None = None) -> list[str]:
+        """ACL CAT: list the categories of commands, or the commands of one.
+
+        Since: 6.0.0. Cost: O(commands). Source: redis.io/commands/acl-cat
+        """
+        return self._execute(_acl._ACL_CAT, (b"ACL", b"CAT") if category is None else (b"ACL", b"CAT", category))
+
+    def acl_deluser(self, *usernames: str) -> int:
+        """ACL DELUSER: remove users, and close their connections.
+
+        Returns:
+            How many there were.
+
+        Since: 6.0.0. Cost: O(connections). Source: redis.io/commands/acl-deluser
+        """
+        return self._execute(_acl._ACL_DELUSER, (b"ACL", b"DELUSER", *usernames))
+
+    def acl_dryrun(self, username: str, *words: Arg) -> str | None:
+        """ACL DRYRUN: ask whether a user might run a command, without running it.
+
+        Args:
+            username: The user.
+            *words: The command, name and arguments.
+
+        Returns:
+            None where the user may; otherwise the server's reason.
+
+        Raises:
+            ServerError: There is no such user or command.
+
+        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/acl-dryrun
+        """
+        return self._execute(_acl._ACL_DRYRUN, (b"ACL", b"DRYRUN", username, *words))
+
+    def acl_genpass(self, bits: int | None = None) -> str:
+        """ACL GENPASS: have the server make a password out of chance.
+
+        Args:
+            bits: How strong; 256 when not given. Four of them make one hexadecimal digit.
+
+        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/acl-genpass
+        """
+        return self._execute(_acl._ACL_GENPASS, (b"ACL", b"GENPASS") if bits is None else (b"ACL", b"GENPASS", bits))
+
+    def acl_getuser(self, username: str) -> dict[str, Any] | None:
+        """ACL GETUSER: read the rules of a user.
+
+        Returns:
+            `flags` as a set, `passwords` (their hashes), `keys` and `channels` as lists (`["~app:*"]`), `commands`
+            as text, `selectors` as a list of such dicts, and what newer servers tell more; None where there is none.
+
+        Wire: Maps and a set on RESP3, flat lists on RESP2; patterns in one text from 7.0, a list before.
+
+        Since: 6.0.0. Cost: O(rules). Source: redis.io/commands/acl-getuser
+        """
+        return self._execute(_acl._ACL_GETUSER, (b"ACL", b"GETUSER", username))
+
+    def acl_list(self) -> list[str]:
+        """ACL LIST: read all users with their rules, one text each, as a file of them holds it.
+
+        Since: 6.0.0. Cost: O(users). Source: redis.io/commands/acl-list
+        """
+        return self._execute(_acl._ACL_LIST, (b"ACL", b"LIST"))
+
+    def acl_load(self) -> bool:
+        """ACL LOAD: read the file of users anew; all of it, or nothing where it has a mistake.
+
+        Raises:
+            ServerError: The server has no such file, or it has a mistake.
+
+        Since: 6.0.0. Cost: O(users). Source: redis.io/commands/acl-load
+        """
+        return self._execute(_acl._ACL_LOAD, (b"ACL", b"LOAD"))
+
+    if TYPE_CHECKING:
+
+        @overload
+        def acl_log(self, count: int | None = None, *, reset: Literal[False] = False) -> list[dict[str, Any]]: ...
+        @overload
+        def acl_log(self, count: None = None, *, reset: Literal[True]) -> bool: ...
+        @overload
+        def acl_log(self, count: int | None = None, *, reset: bool = False) -> list[dict[str, Any]] | bool: ...
+
+    def acl_log(self, count: int | None = None, *, reset: bool = False) -> Any:
+        """ACL LOG: read what was refused for want of rights, the newest first, or forget it.
+
+        Args:
+            count: How many entries at most; 10 when not given.
+            reset: Forget all instead.
+
+        Returns:
+            Entries by the server's names, such as "reason", "object", "username" and "age-seconds"; True for `reset`.
+
+        Raises:
+            UsageError: Both a count and `reset`.
+
+        Wire: Maps with doubles on RESP3, flat lists with their texts on RESP2.
+
+        Since: 6.0.0. Cost: O(entries). Source: redis.io/commands/acl-log
+        """
+        command = _acl.acl_log(count, reset=reset)
+        return self._execute(command.spec, command.words)
+
+    def acl_save(self) -> bool:
+        """ACL SAVE: write all users to the file of them.
+
+        Raises:
+            ServerError: The server has no such file, or cannot write it.
+
+        Since: 6.0.0. Cost: O(users). Source: redis.io/commands/acl-save
+        """
+        return self._execute(_acl._ACL_SAVE, (b"ACL", b"SAVE"))
+
+    def acl_setuser(self, username: str, *rules: str) -> bool:
+        """ACL SETUSER: make a user, or change one; rules add up, `reset` takes all away.
+
+        Args:
+            username: The user.
+            *rules: In the server's words: `"on"`, `">password"`, `"~app:*"`, `"+@read"`, `"(+set ~x)"` (from 7.0).
+
+        Returns:
+            True.
+
+        Raises:
+            ServerError: A rule is none.
+
+        Since: 6.0.0. Cost: O(rules). Source: redis.io/commands/acl-setuser
+        """
+        return self._execute(_acl._ACL_SETUSER, (b"ACL", b"SETUSER", username, *rules))
+
+    def acl_users(self) -> list[str]:
+        """ACL USERS: list the names of all users.
+
+        Since: 6.0.0. Cost: O(users). Source: redis.io/commands/acl-users
+        """
+        return self._execute(_acl._ACL_USERS, (b"ACL", b"USERS"))
+
+    def acl_whoami(self) -> str:
+        """ACL WHOAMI: read whose connection this is.
+
+        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/acl-whoami
+        """
+        return self._execute(_acl._ACL_WHOAMI, (b"ACL", b"WHOAMI"))

@@ -18,6 +18,7 @@ from carmine.errors import ServerError
 from carmine.protocol import NEED_DATA, Parser, encode
 from tests.integration.replies_of_collections import LISTS, SCRIPTS, SETS, SORTED_SETS, TRANSACTIONS
 from tests.integration.replies_of_streams import STREAMS
+from tests.integration.replies_of_users import USERS
 from tests.integration.replies_of_values import CONNECTION, HASHES, KEYS, SERVER, STRINGS
 from tests.integration.reply_cases import LAST, Such, as_bytes, fits, run_case
 from tests.lab.matrix import current_leg
@@ -36,11 +37,25 @@ MODULES = [importlib.import_module(f"carmine.commands.{group}") for group in GRO
 FUNCTIONS: dict[str, Callable[..., Command[Any]]] = {
     name: getattr(module, name) for module in MODULES for name in public_functions(module)
 }
-CASES = [*KEYS, *STRINGS, *HASHES, *LISTS, *SETS, *SORTED_SETS, *STREAMS, *SCRIPTS, *TRANSACTIONS, *CONNECTION, *SERVER]
+CASES = [
+    *KEYS,
+    *STRINGS,
+    *HASHES,
+    *LISTS,
+    *SETS,
+    *SORTED_SETS,
+    *STREAMS,
+    *SCRIPTS,
+    *TRANSACTIONS,
+    *CONNECTION,
+    *SERVER,
+    *USERS,
+]
 HERE = fits(CASES, current_leg())
 SAVING = {"save", "bgsave", "bgrewriteaof"}
 
 NEVER_ALIKE = {
+    *("acl_genpass", "acl_log"),
     *("client_id", "client_info", "client_list", "hello", "info", "lastsave", "lolwut"),
     *("object_idletime", "pttl", "slowlog_get", "slowlog_len", "time"),
     *("latency_graph", "latency_histogram", "memory_malloc_stats", "memory_stats", "xadd"),

@@ -153,6 +153,11 @@ async def text(c: AsyncCommands[str], flag: bool, count: int | None, name: str |
     assert_type(await c.xread({"s": "$"}, block=1.5), dict[str, list[StreamEntry[str]]])
     assert_type(await c.xreadgroup("g", "c", {b"s": ">"}), dict[str, list[StreamEntry[str]]])
     assert_type(await c.xtrim("s", 5), int)
+    assert_type(await c.acl_log(), list[dict[str, Any]])
+    assert_type(await c.acl_log(reset=True), bool)
+    assert_type(await c.acl_log(count, reset=flag), list[dict[str, Any]] | bool)
+    assert_type(await c.acl_getuser("u"), dict[str, Any] | None)
+    assert_type(await c.acl_dryrun("u", "GET", "k"), str | None)
 
 
 async def raw(c: AsyncCommands[bytes], flag: bool, count: int | None, name: str | None) -> None:
@@ -283,6 +288,11 @@ async def raw(c: AsyncCommands[bytes], flag: bool, count: int | None, name: str 
     assert_type(await c.xread({"s": "$"}, block=1.5), dict[bytes, list[StreamEntry[bytes]]])
     assert_type(await c.xreadgroup("g", "c", {b"s": ">"}), dict[bytes, list[StreamEntry[bytes]]])
     assert_type(await c.xtrim("s", 5), int)
+    assert_type(await c.acl_log(), list[dict[str, Any]])
+    assert_type(await c.acl_log(reset=True), bool)
+    assert_type(await c.acl_log(count, reset=flag), list[dict[str, Any]] | bool)
+    assert_type(await c.acl_getuser("u"), dict[str, Any] | None)
+    assert_type(await c.acl_dryrun("u", "GET", "k"), str | None)
 
 
 async def wrong(c: AsyncCommands[str]) -> None:

@@ -154,6 +154,11 @@ def text(c: PipelineCommands[str], flag: bool, count: int | None, name: str | No
     assert_type(c.xread({"s": "$"}, block=1.5), Reply[dict[str, list[StreamEntry[str]]]])
     assert_type(c.xreadgroup("g", "c", {b"s": ">"}), Reply[dict[str, list[StreamEntry[str]]]])
     assert_type(c.xtrim("s", 5), Reply[int])
+    assert_type(c.acl_log(), Reply[list[dict[str, Any]]])
+    assert_type(c.acl_log(reset=True), Reply[bool])
+    assert_type(c.acl_log(count, reset=flag), Reply[list[dict[str, Any]] | bool])
+    assert_type(c.acl_getuser("u"), Reply[dict[str, Any] | None])
+    assert_type(c.acl_dryrun("u", "GET", "k"), Reply[str | None])
 
 
 def raw(c: PipelineCommands[bytes], flag: bool, count: int | None, name: str | None) -> None:
@@ -284,6 +289,11 @@ def raw(c: PipelineCommands[bytes], flag: bool, count: int | None, name: str | N
     assert_type(c.xread({"s": "$"}, block=1.5), Reply[dict[bytes, list[StreamEntry[bytes]]]])
     assert_type(c.xreadgroup("g", "c", {b"s": ">"}), Reply[dict[bytes, list[StreamEntry[bytes]]]])
     assert_type(c.xtrim("s", 5), Reply[int])
+    assert_type(c.acl_log(), Reply[list[dict[str, Any]]])
+    assert_type(c.acl_log(reset=True), Reply[bool])
+    assert_type(c.acl_log(count, reset=flag), Reply[list[dict[str, Any]] | bool])
+    assert_type(c.acl_getuser("u"), Reply[dict[str, Any] | None])
+    assert_type(c.acl_dryrun("u", "GET", "k"), Reply[str | None])
 
 
 def wrong(c: PipelineCommands[str]) -> None:

@@ -154,6 +154,11 @@ def text(c: Commands[str], flag: bool, count: int | None, name: str | None) -> N
     assert_type(c.xread({"s": "$"}, block=1.5), dict[str, list[StreamEntry[str]]])
     assert_type(c.xreadgroup("g", "c", {b"s": ">"}), dict[str, list[StreamEntry[str]]])
     assert_type(c.xtrim("s", 5), int)
+    assert_type(c.acl_log(), list[dict[str, Any]])
+    assert_type(c.acl_log(reset=True), bool)
+    assert_type(c.acl_log(count, reset=flag), list[dict[str, Any]] | bool)
+    assert_type(c.acl_getuser("u"), dict[str, Any] | None)
+    assert_type(c.acl_dryrun("u", "GET", "k"), str | None)
 
 
 def raw(c: Commands[bytes], flag: bool, count: int | None, name: str | None) -> None:
@@ -285,6 +290,11 @@ def raw(c: Commands[bytes], flag: bool, count: int | None, name: str | None) -> 
     assert_type(c.xread({"s": "$"}, block=1.5), dict[bytes, list[StreamEntry[bytes]]])
     assert_type(c.xreadgroup("g", "c", {b"s": ">"}), dict[bytes, list[StreamEntry[bytes]]])
     assert_type(c.xtrim("s", 5), int)
+    assert_type(c.acl_log(), list[dict[str, Any]])
+    assert_type(c.acl_log(reset=True), bool)
+    assert_type(c.acl_log(count, reset=flag), list[dict[str, Any]] | bool)
+    assert_type(c.acl_getuser("u"), dict[str, Any] | None)
+    assert_type(c.acl_dryrun("u", "GET", "k"), str | None)
 
 
 def wrong(c: Commands[str]) -> None:
