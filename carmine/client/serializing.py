@@ -19,6 +19,7 @@ from carmine.freezing import MARKS, USER, Raw, freeze, thaw
 from carmine.freezing.limits import is_spread
 from carmine.protocol.values import Attributed, Members, Pairs, Verbatim
 from carmine.stream_types import RepeatedFields
+from carmine.transport.credentials import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +34,8 @@ _CACHED: Final = 4096
 _SMALLEST: Final = -(1 << 63)
 _LARGEST: Final = (1 << 64) - 1
 
-_EVERYWHERE: Final = (str, bytes, bytearray, memoryview, int, float)
-"""What the protocol carries itself."""
+_VALUES: Final = (bool, list, tuple, dict, set, frozenset)
+"""What a caller may have meant as a value where a command takes none; all else the encoder judges."""
 
 
 class Serializing:
@@ -80,7 +81,7 @@ class Serializing:
                 made[at] = frozen
         result: Words = words if made is None else tuple(made)
         for word in result:
-            if not isinstance(word, _EVERYWHERE) or isinstance(word, bool):
+            if word is None or isinstance(word, _VALUES):
                 raise UsageError(
                     f"{spec.name} has no place for a {type(word).__name__} there: only values are frozen, "
                     "not keys, numbers and options; carmine.freeze() makes bytes of anything"
@@ -89,7 +90,7 @@ class Serializing:
 
     def _frozen(self, spec: Spec, value: Any) -> Any:
         kind = type(value)
-        if kind is Raw:
+        if kind is Raw or kind is Secret:
             return value
         if kind is int and _SMALLEST <= value <= _LARGEST:
             return value

@@ -1,9 +1,9 @@
 """Where the values of the caller stand among a command's words: what a serializer may freeze.
 
-A value is data that comes back as it was given: a string's value, a hash's field, a member, a message, a script's
-argument. Keys, ids, numbers, patterns, bounds and the words of the command itself are none. APPEND and SETRANGE write a
-part of a value, which must not begin with a marker, and have none either; nor have commands that the table of commands
-does not know.
+A value is data that comes back as it was given: a string's value, a hash's field, a member, a script's argument.
+Keys, ids, numbers, patterns, bounds and the words of the command itself are none. APPEND and SETRANGE write a part of a
+value, which must not begin with a marker, and have none either; nor have PUBLISH, since messages are not thawed, and
+commands that the table of commands does not know.
 
 Pure data and one function. A row is one of
 - `("slice", begin, stop, step)`: as Python's slices; a stop of None goes to the end;
@@ -88,7 +88,6 @@ VALUES: Final[dict[str, tuple[Row, ...]]] = {
     "PFADD": (_MORE,),
     "PING": (_ONE,),
     "PSETEX": (_THIRD,),
-    "PUBLISH": (_SECOND,),
     "RPUSH": (_MORE,),
     "RPUSHX": (_MORE,),
     "SADD": (_MORE,),
@@ -98,7 +97,6 @@ VALUES: Final[dict[str, tuple[Row, ...]]] = {
     "SISMEMBER": (_SECOND,),
     "SMISMEMBER": (_MORE,),
     "SMOVE": (_THIRD,),
-    "SPUBLISH": (_SECOND,),
     "SREM": (_MORE,),
     "XADD": (("options", 2, 1, 1),),
     "ZADD": (("options", 2, 1, 2),),

@@ -100,6 +100,13 @@ class TestOutgoing:
         with pytest.raises(UsageError, match=f"{words[0]} has no place for a {kind} there: only values are frozen"):
             sent(*words)
 
+    def test_a_secret_is_sent_and_never_frozen(self) -> None:
+        secret = carmine.Secret("canary")
+        assert is_kept(("SET", "k", secret))
+        assert is_kept(("AUTH", secret))
+        with pytest.raises(UsageError, match="a Secret .* cannot be frozen"):
+            sent("SET", "k", [secret])
+
     def test_what_cannot_be_frozen_is_refused(self) -> None:
         class Text(str):
             __slots__ = ()
@@ -162,9 +169,9 @@ class TestIncoming:
         fields.pairs = [(b"a", b"\0j1"), (b"b", b"3"), (b"a", b"\0j2")]
         entry = TEXT.incoming("XRANGE", StreamEntry[Any](b"1-1", fields))
         assert type(entry) is StreamEntry
-        assert type(entry.fields) is RepeatedFields
+        assert type(entry[1]) is RepeatedFields
         assert entry == ("1-1", {"a": 2, "b": "3"})
-        assert entry.fields.pairs == [("a", 1), ("b", "3"), ("a", 2)]
+        assert entry[1].pairs == [("a", 1), ("b", "3"), ("a", 2)]
 
     @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [b"a", x], lambda x: {b"a": x}, lambda x: [[(x,)]]])
     def test_one_that_cannot_be_thawed_is_the_error_of_the_whole_reply(self, wrap: Callable[[bytes], Any]) -> None:
