@@ -13,6 +13,7 @@ from libc.string cimport memchr, memcpy, strlen
 
 from carmine.errors import UsageError
 from carmine.protocol._encoder import argument_error as _argument_error, command_words as _command_words
+from carmine.protocol._encoder import secret_bytes as _secret_bytes
 
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
@@ -111,7 +112,8 @@ cdef class Packer:
             return self.add_data(word, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word))
         if isinstance(word, (bytearray, memoryview)):
             return self.add_buffer(word)
-        raise _argument_error(word)
+        revealed = _secret_bytes(word)  # raises for what is no Secret
+        return self.add_data(revealed, PyBytes_AS_STRING(revealed), PyBytes_GET_SIZE(revealed))
 
     cdef int add_int(self, object word) except -1:
         cdef char digits[24]

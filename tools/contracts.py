@@ -29,7 +29,7 @@ LAYERS = (
     ("commands", "freezing", "transport", "_bridge"),
     ("protocol", "_resp"),
     ("retry",),
-    ("types", "script_types", "stream_types", "_checks", "_frozen"),
+    ("types", "script_types", "stream_types", "_checks", "_frozen", "_secret"),
     ("errors",),
 )
 TOP = tuple(name for row in LAYERS for name in row)
@@ -51,7 +51,7 @@ WORLD = [
     *("asyncio", "concurrent", "multiprocessing", "queue", "signal", "subprocess", "threading"),
     *("select", "selectors", "socket", "ssl", "os", "random", "secrets", "time"),
 ]
-PURE = ("errors", "types", "script_types", "stream_types", "_checks", "_frozen", "retry", "protocol", "commands")
+PURE = ("errors", "types", "script_types", "stream_types", "_checks", "_frozen", "_secret", "retry", "protocol", "commands")
 # Everything in client/ is pure but the shells; in ext/<layer>/ these files are pure.
 CLIENT_SHELLS = ("_async", "_sync", "engine", "async_engine", "timing")
 EXT_PURE = ("keys", "core", "errors")

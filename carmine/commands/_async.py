@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from carmine.commands import string_parts as _string_parts
     from carmine.commands import tracking as _tracking
     from carmine.commands import transactions as _transactions
+    from carmine._secret import Secret
     from carmine.commands.command import Spec, Words
     from carmine.commands.server import SlowCommand
     from carmine.commands.server_health import LatencyEvent, LatencyHistogram
@@ -2400,11 +2401,10 @@ class AsyncCommands(Generic[T]):
 
     # connection
 
-    async def auth(self, password: str, username: str | None = None) -> bool:
+    async def auth(self, password: str | Secret, username: str | None = None) -> bool:
         """AUTH: make this connection another user's."""
-        if username is None:
-            return await self._execute(_connection._AUTH, (b"AUTH", password))
-        return await self._execute(_connection._AUTH, (b"AUTH", username, password))
+        command = _connection.auth(password, username)
+        return await self._execute(command.spec, command.words)
 
     async def client_capa(self, *capabilities: str) -> bool:
         """CLIENT CAPA: tell the server what this connection understands, such as "redirect"; only Valkey has it."""
@@ -2509,7 +2509,7 @@ class AsyncCommands(Generic[T]):
         protover: Literal[2, 3] | None = None,
         *,
         username: str = "default",
-        password: str | None = None,
+        password: str | Secret | None = None,
         setname: str | None = None,
     ) -> dict[str, Any]:
         """HELLO: read what the server says of itself, and agree with it on a protocol, a user and a name."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from carmine.commands import string_parts as _string_parts
     from carmine.commands import tracking as _tracking
     from carmine.commands import transactions as _transactions
+    from carmine._secret import Secret
     from carmine.commands.command import Spec, Words
     from carmine.commands.server import SlowCommand
     from carmine.commands.server_health import LatencyEvent, LatencyHistogram
@@ -4549,11 +4550,11 @@ class Commands(Generic[T]):
 
     # connection
 
-    def auth(self, password: str, username: str | None = None) -> bool:
+    def auth(self, password: str | Secret, username: str | None = None) -> bool:
         """AUTH: make this connection another user's.
 
         Args:
-            password: The password.
+            password: The password; as a `carmine.Secret` it stays out of what reporters print of frames.
             username: The user; None is the default one.
 
         Returns:
@@ -4564,9 +4565,8 @@ class Commands(Generic[T]):
 
         Since: 1.0.0 (`username` 6.0.0). Cost: O(1). Source: redis.io/commands/auth
         """
-        if username is None:
-            return self._execute(_connection._AUTH, (b"AUTH", password))
-        return self._execute(_connection._AUTH, (b"AUTH", username, password))
+        command = _connection.auth(password, username)
+        return self._execute(command.spec, command.words)
 
     def client_capa(self, *capabilities: str) -> bool:
         """CLIENT CAPA: tell the server what this connection understands, such as "redirect"; only Valkey has it.
@@ -4806,7 +4806,7 @@ class Commands(Generic[T]):
         protover: Literal[2, 3] | None = None,
         *,
         username: str = "default",
-        password: str | None = None,
+        password: str | Secret | None = None,
         setname: str | None = None,
     ) -> dict[str, Any]:
         """HELLO: read what the server says of itself, and agree with it on a protocol, a user and a name.
@@ -4814,7 +4814,7 @@ class Commands(Generic[T]):
         Args:
             protover: The protocol from here on; None keeps it.
             username: The user, with `password`.
-            password: The password.
+            password: The password; as a `carmine.Secret` it stays out of what reporters print of frames.
             setname: This connection's name.
 
         Returns:

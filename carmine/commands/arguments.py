@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from carmine._checks import is_timedelta
+from carmine._secret import Secret
 from carmine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from carmine.types import Arg, Items, Key, Seconds
 
-__all__ = ["block_time", "limit", "scored_words", "some_args", "some_keys"]
+__all__ = ["block_time", "hidden", "limit", "scored_words", "some_args", "some_keys"]
 
 _ONE: Final = (str, bytes, bytearray, memoryview)
 _SHORTEST: Final = 0.0011
@@ -36,6 +37,15 @@ def block_time(timeout: Seconds) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
         raise UsageError("timeout must be a number of seconds from 0 up, or a timedelta; 0 waits for ever")
     return _SHORTEST if 0 < seconds < _SHORTEST else seconds
+
+
+def hidden(password: str | Secret) -> Arg:
+    """Return a password as a word that shows itself as `***`; the encoders know how to send it.
+
+    Raises:
+        UsageError: It is no text.
+    """
+    return password if isinstance(password, Secret) else Secret(password)  # type: ignore[return-value]  # a word, see above
 
 
 def limit(command: str, offset: int | None, num: int | None) -> tuple[Arg, ...]:

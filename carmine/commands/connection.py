@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from carmine.commands import decoders
-from carmine.commands.arguments import some_args
+from carmine.commands.arguments import hidden, some_args
 from carmine.commands.command import Command, Text
 from carmine.commands.specs import spec
 from carmine.commands.words import only_one, switch, wait_ms
@@ -19,6 +19,7 @@ from carmine.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from carmine._secret import Secret
     from carmine.types import Arg, Items, Seconds
 
 
@@ -73,11 +74,11 @@ _RESET = spec("RESET", decoders.ok)
 _SELECT = spec("SELECT", decoders.ok)
 
 
-def auth(password: str, username: str | None = None) -> Command[bool]:
+def auth(password: str | Secret, username: str | None = None) -> Command[bool]:
     """AUTH: make this connection another user's.
 
     Args:
-        password: The password.
+        password: The password; as a `carmine.Secret` it stays out of what reporters print of frames.
         username: The user; None is the default one.
 
     Returns:
@@ -89,8 +90,8 @@ def auth(password: str, username: str | None = None) -> Command[bool]:
     Since: 1.0.0 (`username` 6.0.0). Cost: O(1). Source: redis.io/commands/auth
     """
     if username is None:
-        return Command(_AUTH, (b"AUTH", password))
-    return Command(_AUTH, (b"AUTH", username, password))
+        return Command(_AUTH, (b"AUTH", hidden(password)))
+    return Command(_AUTH, (b"AUTH", username, hidden(password)))
 
 
 def client_capa(*capabilities: str) -> Command[bool]:
@@ -347,7 +348,7 @@ def hello(
     protover: Literal[2, 3] | None = None,
     *,
     username: str = "default",
-    password: str | None = None,
+    password: str | Secret | None = None,
     setname: str | None = None,
 ) -> Command[dict[str, Any]]:
     """HELLO: read what the server says of itself, and agree with it on a protocol, a user and a name.
@@ -355,7 +356,7 @@ def hello(
     Args:
         protover: The protocol from here on; None keeps it.
         username: The user, with `password`.
-        password: The password.
+        password: The password; as a `carmine.Secret` it stays out of what reporters print of frames.
         setname: This connection's name.
 
     Returns:
@@ -375,7 +376,7 @@ def hello(
         return Command(_HELLO, (b"HELLO",))
     words: list[Arg] = [b"HELLO", protover]
     if password is not None:
-        words += (b"AUTH", username, password)
+        words += (b"AUTH", username, hidden(password))
     if setname is not None:
         words += (b"SETNAME", setname)
     return Command(_HELLO, tuple(words))

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from carmine._secret import Secret
 from carmine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from carmine.types import Arg
 
-__all__ = ["argument_error", "command_words", "encode", "encode_many", "number_bytes", "word_bytes"]
+__all__ = ["argument_error", "command_words", "encode", "encode_many", "number_bytes", "secret_bytes", "word_bytes"]
 
 _SMALLEST, _LARGEST = -(1 << 63), 1 << 64
 
@@ -60,6 +61,13 @@ def number_bytes(word: float) -> bytes:
     return b"%d" % number
 
 
+def secret_bytes(word: object) -> bytes:
+    """Return the bytes that a Secret goes out as; whatever else comes here is no command argument."""
+    if isinstance(word, Secret):
+        return word.reveal().encode()
+    raise argument_error(word)
+
+
 def word_bytes(word: object) -> bytes:
     """Return the bytes that a word goes out as; of a buffer, a copy that nobody can change any more."""
     if isinstance(word, str):
@@ -80,7 +88,7 @@ def word_bytes(word: object) -> bytes:
                 return view.tobytes()
         except ValueError:  # a released memoryview
             pass
-    raise argument_error(word)
+    return secret_bytes(word)
 
 
 def _append(parts: list[bytes], words: tuple[Arg, ...]) -> None:

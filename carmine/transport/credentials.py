@@ -8,12 +8,12 @@ it passes; a provider is asked anew for each new connection, so that a rotated p
 from __future__ import annotations
 
 import warnings
-from _operator import _compare_digest  # what hmac.compare_digest is; hmac itself would load OpenSSL (5 MiB)
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from carmine import _checks
 from carmine._frozen import Frozen
+from carmine._secret import Secret
 from carmine.errors import HandshakeFailed, Outcome, UsageError
 
 if TYPE_CHECKING:
@@ -34,56 +34,6 @@ __all__ = [
 
 class InsecureConnectionWarning(UserWarning):
     """A password crosses a network in the clear, or a server's certificate is not verified."""
-
-
-class Secret(Frozen):
-    """A text that is not shown: `repr()`, `str()` and formatting give `***`.
-
-    The text lives in a closure and not in an attribute, so that neither `vars()` nor a tool that walks over slots and
-    prints what it finds (an error reporter, a debugger's view) meets it.
-    """
-
-    __slots__ = ("_reveal",)
-
-    _reveal: Callable[[], str]
-
-    def __init__(self, value: str) -> None:
-        """Wrap a text.
-
-        Raises:
-            UsageError: It is not a str, or UTF-8 cannot carry it.
-        """
-        refusal = None
-        try:
-            _checks.text("a secret", value)
-        except UsageError as exc:
-            refusal = str(exc)
-        if refusal is not None:
-            value = ""  # this frame travels with the error, and reporters print locals
-            raise UsageError(refusal)
-        self._put(_reveal=lambda: value)
-
-    def reveal(self) -> str:
-        """Return the text; for the moment of sending only."""
-        return self._reveal()
-
-    def __repr__(self) -> str:
-        """Show nothing of the text, not even its length."""
-        return "***"
-
-    def __eq__(self, other: object) -> bool:
-        """Compare two secrets in a time that does not depend on where they differ."""
-        if not isinstance(other, Secret):
-            return NotImplemented
-        return _compare_digest(self._reveal().encode(), other._reveal().encode())
-
-    def __hash__(self) -> int:
-        """Hash by the text, with Python's per-process key."""
-        return hash((Secret, self._reveal()))
-
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled: a pickle ends on disks and in queues."""
-        raise TypeError("a Secret cannot be pickled: pass the password itself to the other process on a safe way")
 
 
 class Credentials(Frozen):

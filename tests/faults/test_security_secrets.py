@@ -14,7 +14,7 @@ import pytest
 import carmine
 from carmine.errors import CarmineError, UsageError
 from carmine.retry import Retry
-from tests.lab.scripted import Scripted
+from tests.lab.scripted import HELLO_3, Scripted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -255,6 +255,38 @@ def test_s20_a_working_client_tells_no_password(
                 eavesdropper.hear_error(error)
     eavesdropper.check(caplog.text)
     assert len(eavesdropper.texts) > 20
+
+
+@pytest.mark.parametrize("answer", [b"-WRONGPASS invalid username-password pair\r\n", None, b"", b"garbage\r\n"])
+@pytest.mark.parametrize("user", [None, "ann"])
+def test_s20_a_secret_is_a_word_that_no_frame_shows(
+    answer: bytes | None, user: str | None, eavesdropper: Eavesdropper
+) -> None:
+    """AUTH on a pinned connection, however it ends: our frames hold `***`, and the server the password."""
+    secret = carmine.Secret(CANARY)
+    words = ("AUTH", secret) if user is None else ("AUTH", user, secret)
+    calls: list[Callable[[Any], object]] = [
+        lambda connection: connection.auth(secret, user),
+        lambda connection: connection.execute(*words),
+        lambda connection: connection.hello(3, username=user or "default", password=secret),
+    ]
+    for call in calls:
+        with Scripted.replies({b"AUTH": answer}, hello=lambda words: answer if b"AUTH" in words else HELLO_3) as server:
+            client = carmine.Client(server.url, hooks=eavesdropper, read_timeout=0.05)
+            with client, client.connection() as connection:
+                for _ in range(2):  # the second time the connection may be gone
+                    try:
+                        call(connection)
+                    except CarmineError as error:
+                        eavesdropper.hear_error(error)
+                    else:
+                        raise AssertionError("accepted")
+            assert any(CANARY.encode() in sent for _, sent in server.commands)
+        with pytest.raises(UsageError) as refused:
+            call(client.pipeline())
+        eavesdropper.hear_error(refused.value)
+    assert len(eavesdropper.texts) >= 12
+    eavesdropper.check()
 
 
 SECRET_COMMANDS: Final[list[tuple[str, bytes]]] = [

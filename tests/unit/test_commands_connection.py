@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from carmine._secret import Secret
 from carmine.commands import connection, tracking
 from carmine.errors import UsageError
 from tests.unit.command_tables import check_goes_out, named, public_functions
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from carmine.commands.command import Command
 
 GOES_OUT: list[tuple[Any, ...]] = [
-    (connection.auth("p"), (b"AUTH", "p"), []),
-    (connection.auth("p", "u"), (b"AUTH", "u", "p"), []),
+    (connection.auth("p"), (b"AUTH", Secret("p")), []),
+    (connection.auth("p", "u"), (b"AUTH", "u", Secret("p")), []),
     (tracking.client_caching(True), (b"CLIENT", b"CACHING", b"YES"), []),
     (tracking.client_caching(False), (b"CLIENT", b"CACHING", b"NO"), []),
     (connection.client_capa("redirect"), (b"CLIENT", b"CAPA", "redirect"), []),
@@ -83,8 +84,12 @@ GOES_OUT: list[tuple[Any, ...]] = [
     (connection.echo("x"), (b"ECHO", "x"), []),
     (connection.hello(), (b"HELLO",), []),
     (connection.hello(3), (b"HELLO", 3), []),
-    (connection.hello(2, password="p", setname="me"), (b"HELLO", 2, b"AUTH", "default", "p", b"SETNAME", "me"), []),
-    (connection.hello(3, username="u", password="p"), (b"HELLO", 3, b"AUTH", "u", "p"), []),
+    (
+        connection.hello(2, password="p", setname="me"),
+        (b"HELLO", 2, b"AUTH", "default", Secret("p"), b"SETNAME", "me"),
+        [],
+    ),
+    (connection.hello(3, username="u", password="p"), (b"HELLO", 3, b"AUTH", "u", Secret("p")), []),
     (connection.ping(), (b"PING",), []),
     (connection.ping("x"), (b"PING", "x"), []),
     (connection.reset(), (b"RESET",), []),
