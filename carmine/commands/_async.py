@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from carmine.commands import string_parts as _string_parts
     from carmine.commands import tracking as _tracking
     from carmine.commands import transactions as _transactions
-    from carmine._secret import Secret
+    from carmine.commands.arguments import Password
     from carmine.commands.command import Spec, Words
     from carmine.commands.server import SlowCommand
     from carmine.commands.server_health import LatencyEvent, LatencyHistogram
@@ -2401,7 +2401,7 @@ class AsyncCommands(Generic[T]):
 
     # connection
 
-    async def auth(self, password: str | Secret, username: str | None = None) -> bool:
+    async def auth(self, password: Password, username: str | None = None) -> bool:
         """AUTH: make this connection another user's."""
         command = _connection.auth(password, username)
         return await self._execute(command.spec, command.words)
@@ -2509,7 +2509,7 @@ class AsyncCommands(Generic[T]):
         protover: Literal[2, 3] | None = None,
         *,
         username: str = "default",
-        password: str | Secret | None = None,
+        password: Password | None = None,
         setname: str | None = None,
     ) -> dict[str, Any]:
         """HELLO: read what the server says of itself, and agree with it on a protocol, a user and a name."""

@@ -6,7 +6,7 @@ Pure, as `words.py`. A mistake found here is a UsageError before a byte is sent;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from carmine._checks import is_timedelta
 from carmine._secret import Secret
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from carmine.types import Arg, Items, Key, Seconds
 
-__all__ = ["block_time", "hidden", "limit", "scored_words", "some_args", "some_keys"]
+__all__ = ["Password", "block_time", "hidden", "limit", "scored_words", "some_args", "some_keys"]
+
+Password: TypeAlias = "str | Secret"
+"""A password: a `carmine.Secret` stays out of what reporters print of the frames it passes, a str of those below."""
 
 _ONE: Final = (str, bytes, bytearray, memoryview)
 _SHORTEST: Final = 0.0011
@@ -39,7 +42,7 @@ def block_time(timeout: Seconds) -> float:
     return _SHORTEST if 0 < seconds < _SHORTEST else seconds
 
 
-def hidden(password: str | Secret) -> Arg:
+def hidden(password: Password) -> Arg:
     """Return a password as a word that shows itself as `***`; the encoders know how to send it.
 
     Raises:

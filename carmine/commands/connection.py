@@ -19,7 +19,7 @@ from carmine.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from carmine._secret import Secret
+    from carmine.commands.arguments import Password
     from carmine.types import Arg, Items, Seconds
 
 
@@ -74,7 +74,7 @@ _RESET = spec("RESET", decoders.ok)
 _SELECT = spec("SELECT", decoders.ok)
 
 
-def auth(password: str | Secret, username: str | None = None) -> Command[bool]:
+def auth(password: Password, username: str | None = None) -> Command[bool]:
     """AUTH: make this connection another user's.
 
     Args:
@@ -348,7 +348,7 @@ def hello(
     protover: Literal[2, 3] | None = None,
     *,
     username: str = "default",
-    password: str | Secret | None = None,
+    password: Password | None = None,
     setname: str | None = None,
 ) -> Command[dict[str, Any]]:
     """HELLO: read what the server says of itself, and agree with it on a protocol, a user and a name.
