@@ -193,6 +193,8 @@ class SharedIO(AsyncIO):
 
     def _tell_expired(self) -> None:
         expired, self._expired = self._expired, {}
+        if not expired:
+            return
         owed = self.owed
         for call, _, outcome in self._under_way():
             began = expired.pop(call.future, None)
@@ -242,6 +244,8 @@ class SharedIO(AsyncIO):
 
     def _send(self, now: float | None = None) -> None:
         """Give what was asked to the transport."""
+        if self._expired:
+            self._tell_expired()
         posted, out = self._posted, self._out
         self._posted, self._out, self._out_size = [], [], 0
         wanted = [not call.future.done() for call in posted]

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import carmine
+from tests.integration.loops import LOOPS
 from tests.lab.fixtures import certs, impl, make_server, module_server, protocol, proxy, server, stack, url
 
 if TYPE_CHECKING:
+    import asyncio
     import contextlib
     from collections.abc import Callable
 
 __all__ = ["certs", "impl", "make", "make_server", "module_server", "protocol", "proxy", "server", "stack", "url"]
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run the tests of the shared connection on every kind of event loop, all others on asyncio's own."""
+    return LOOPS if item.path.name.startswith("test_shared_") else {"asyncio": LOOPS["asyncio"]}
 
 
 @pytest.fixture
