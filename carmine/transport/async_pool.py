@@ -93,11 +93,17 @@ class AsyncPool(PoolBook[AsyncConnection]):
         try:
             is_fit = time.monotonic() < connection.expires and await connection.probe()
             if is_fit and "borrow" in self.options.check:
-                is_fit = await _answers(connection)
+                is_fit = await self._answers(connection)
         finally:
             if not is_fit:
                 connection.close()
         return is_fit
+
+    async def _answers(self, connection: AsyncConnection) -> bool:
+        try:
+            return bool(await connection.execute((b"PING",), True, self.options.connect_timeout) == "PONG")
+        except CarmineError:
+            return False
 
     async def _from_queue(self, until: float) -> AsyncConnection:
         if self._closed:
@@ -215,7 +221,7 @@ class AsyncPool(PoolBook[AsyncConnection]):
         """
         self._check_returned(connection)
         try:
-            if "return" in self.options.check and connection.is_usable and not await _answers(connection):
+            if "return" in self.options.check and connection.is_usable and not await self._answers(connection):
                 connection.close()
         finally:
             self.take_back(connection)
@@ -293,13 +299,6 @@ class AsyncPool(PoolBook[AsyncConnection]):
         self._home.loop = None
         if self._closed:
             self.attention.append(None)
-
-
-async def _answers(connection: AsyncConnection) -> bool:
-    try:
-        return bool(await connection.execute((b"PING",), True) == "PONG")
-    except CarmineError:
-        return False
 
 
 def _note_closed(

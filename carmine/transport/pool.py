@@ -101,7 +101,7 @@ class Pool(PoolBook[Connection]):
 
     def _answers(self, connection: Connection) -> bool:
         try:
-            return bool(connection.execute((b"PING",), True) == "PONG")
+            return bool(connection.execute((b"PING",), True, self.options.connect_timeout) == "PONG")
         except CarmineError:
             return False
 

@@ -81,6 +81,24 @@ def test_c09_a_half_open_peer(lab: Lab, silence: str) -> None:
     lab.canaries(driver)
 
 
+@pytest.mark.parametrize("check", ["borrow", "return"])
+def test_c09_a_check_takes_no_longer_than_a_connect(lab: Lab, check: str) -> None:
+    """Whether an idle connection still leads somewhere is asked for connect_timeout, not for that of a long reply."""
+    driver = lab.client(retry=ONCE, read_timeout=30, connect_timeout=SHORT, check=(check,))
+    if check == "borrow":
+        lab.proxy.hold()
+        idle = driver.stats().idle
+        lab.fails(ConnectTimeout, driver.alone, "ECHO", "x", outcome=Outcome.NOT_SENT, within=SHORT * (idle + 1))
+        assert driver.stats().open == 0
+    else:
+        with driver.holding(1) as [pinned], lab.within(SHORT):
+            assert pinned.execute("ECHO", "x") == "x"
+            lab.proxy.hold()
+        assert driver.stats().open == lab.pool_size - 1
+    lab.proxy.release()
+    lab.canaries(driver)
+
+
 def test_c09_there_are_defaults_for_who_sets_no_timeout() -> None:
     """Connecting and every reply end by themselves unless somebody says otherwise."""
     options = Options.build("redis://127.0.0.1")
