@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, final
 
 from carmine.protocol.limits import NUMBER_KEYS
 
-__all__ = ["NEED_DATA", "Attributed", "Members", "NeedData", "Pairs", "Push", "Verbatim", "map_of", "set_of"]
+__all__ = ["NEED_DATA", "Attributed", "Members", "NeedData", "Pairs", "Push", "Verbatim", "is_push", "map_of", "set_of"]
 
 T = TypeVar("T")
 
@@ -104,6 +104,13 @@ class Attributed(_Value):
     def __init__(self, value: Any, attributes: dict[Any, Any] | Pairs) -> None:
         self.value: Any = value
         self.attributes: dict[Any, Any] | Pairs = attributes
+
+
+def is_push(value: Any) -> bool:
+    """Whether a value is a push, with attributes or without."""
+    while isinstance(value, Attributed):
+        value = value.value
+    return isinstance(value, Push)
 
 
 def _alike(a: Any, b: Any) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import select
 import socket
 import threading
 import time
@@ -26,8 +25,10 @@ from carmine.errors import (
     WriteTimeout,
     printable,
 )
-from carmine.protocol import NEED_DATA, Attributed, Parser, Push, encode, encode_many
+from carmine.protocol import NEED_DATA, Parser, encode, encode_many
 from carmine.protocol.limits import LOOK_UP
+from carmine.protocol.values import is_push
+from carmine.transport.ready import direction, is_ready, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,12 +45,6 @@ _OVERRUN: Final = 0.1
 
 def _with_last_words(what: str, said: Any) -> str:
     return f"{what}; it had said: {printable(str(said), 200)}" if isinstance(said, ServerError) else what
-
-
-def _is_push(value: Any) -> bool:
-    while isinstance(value, Attributed):
-        value = value.value
-    return isinstance(value, Push)
 
 
 class SocketIO:
@@ -256,12 +251,12 @@ class SocketIO:
                     with self._one_at_a_time:
                         sent += self._socket.send(out[sent:])
                 except OSError as problem:
-                    wanted = self._direction(problem, "write")
+                    wanted = direction(problem, "write")
                     outcome = Outcome.UNKNOWN if sent else Outcome.NOT_SENT
                     if wanted is None:
                         what = self._told("the connection was lost while a command was sent", problem)
                         raise ConnectionLost(what, outcome=outcome, address=self.address) from problem
-                    if not self._wait_until(began + self._timeout, wanted):
+                    if not wait_until(self._socket, wanted, began + self._timeout):
                         raise WriteTimeout(
                             f"the peer took only {sent} bytes within {time.monotonic() - began:.3g} s",
                             outcome=outcome,
@@ -274,16 +269,6 @@ class SocketIO:
             self._sending.release()
             if not self._alive:
                 self.close()  # or the reader does, who is woken
-
-    def _wait_until(self, deadline: float, wanted: str) -> bool:
-        """Wait until a sender may go on; False when the deadline has passed."""
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                if self._is_ready(wanted == "read", wanted == "write", min(left, LOOK_UP)):
-                    return True
-            except (OSError, ValueError):  # abandoned in a forked child: sending will tell
-                return True
-        return False
 
     def next_push(self, timeout: float | None = None) -> Any:
         """Return the next push, or None when none came in time."""
@@ -301,7 +286,7 @@ class SocketIO:
                         return None
                     with self._one_at_a_time:
                         self._take("the server closed the connection")
-                elif _is_push(value) or self.is_stream:
+                elif is_push(value) or self.is_stream:
                     self._is_torn = False
                     return value
                 else:
@@ -377,7 +362,7 @@ class SocketIO:
                 if self._parser.is_idle or self._parser.is_in_push:  # of a push begun the rest will follow
                     return
                 raise self._surplus()
-            if not _is_push(value):
+            if not is_push(value):
                 raise self._surplus()
             self._keep(value)
 
@@ -408,7 +393,7 @@ class SocketIO:
             value = self._parser.next_reply()
             if value is NEED_DATA:
                 return
-            if _is_push(value):
+            if is_push(value):
                 self._keep(value)
                 continue
             replies.append(value)
@@ -420,7 +405,7 @@ class SocketIO:
             try:
                 sent = self._socket.send(out)
             except OSError as problem:
-                wanted = self._direction(problem, "write")
+                wanted = direction(problem, "write")
                 if wanted is None:
                     raise self._lost("the connection was lost while a command was sent", problem) from problem
                 if not self._wait(read=True, write=wanted == "write"):
@@ -455,7 +440,7 @@ class SocketIO:
         try:
             count = self._socket.recv_into(self._parser.get_buffer(_READ))
         except OSError as problem:
-            wanted = self._direction(problem, "read")
+            wanted = direction(problem, "read")
             if wanted is None:
                 raise self._lost("the connection was lost", problem) from problem
             self._wants = wanted
@@ -466,13 +451,6 @@ class SocketIO:
         self._got += count
         self._parser.received(count)
         return True
-
-    def _direction(self, problem: OSError, own: str) -> str | None:
-        """Return what a socket that would block waits for, or None when it is broken."""
-        if isinstance(problem, (BlockingIOError, InterruptedError)):
-            return own
-        kind = type(problem).__name__  # ssl is not imported for connections that do without it
-        return {"SSLWantReadError": "read", "SSLWantWriteError": "write"}.get(kind)
 
     def _pending(self) -> bool:
         """Whether TLS holds bytes that select cannot see."""
@@ -496,20 +474,12 @@ class SocketIO:
                 self._is_late = True
             seconds = min(left, LOOK_UP) if left > 0 else 0.0
             try:
-                if self._is_ready(read, write, seconds):
+                if is_ready(self._socket, read, write, seconds):
                     return True
             except (OSError, ValueError) as problem:  # abandoned in a forked child, by a signal handler that has forked
                 raise self._lost("the connection was lost", problem) from problem
             if not left > LOOK_UP:  # so that a deadline of nan has passed
                 return False
-
-    def _is_ready(self, read: bool, write: bool, seconds: float) -> bool:
-        if hasattr(select, "poll"):
-            asked = select.poll()
-            asked.register(self._socket, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
-            return bool(asked.poll(math.ceil(seconds * 1000)))
-        me = [self._socket]
-        return any(select.select(me if read else [], me if write else [], me, seconds))
 
     def _outcome(self) -> Outcome:
         return Outcome.UNKNOWN if self._written else Outcome.NOT_SENT
