@@ -76,11 +76,20 @@ from carmine.types import Arg, Key, ScanPage, ScoredMember, Seconds
 
 if TYPE_CHECKING:
     from carmine.client._async.client import AsyncClient, connect_async
+    from carmine.client._async.listener import AsyncListener
+    from carmine.client._async.monitor import AsyncMonitor
     from carmine.client._async.pinned import AsyncPinnedConnection
     from carmine.client._async.pipeline import AsyncPipeline
+    from carmine.client._async.pubsub import AsyncPubSub
     from carmine.client._async.script import AsyncScript
     from carmine.client._async.transaction import AsyncTransaction
+    from carmine.client._sync.listener import Listener
+    from carmine.client._sync.monitor import Monitor
+    from carmine.client._sync.pubsub import PubSub
+    from carmine.client.dispatch import Trouble
     from carmine.client.glob import glob_escape
+    from carmine.client.monitor_lines import MonitorLine
+    from carmine.client.subscriptions import Message, Reconnected
     from carmine.freezing import freezable, freeze, raw, thaw
     from carmine.transport.async_pool import AsyncPool
 
@@ -89,9 +98,12 @@ __all__ = [
     "Arg",
     "AskError",
     "AsyncClient",
+    "AsyncListener",
+    "AsyncMonitor",
     "AsyncPinnedConnection",
     "AsyncPipeline",
     "AsyncPool",
+    "AsyncPubSub",
     "AsyncScript",
     "AsyncTransaction",
     "Atomic",
@@ -116,11 +128,15 @@ __all__ = [
     "Hooks",
     "InsecureConnectionWarning",
     "Key",
+    "Listener",
     "LoadingError",
     "MasterDownError",
     "MaxClientsError",
+    "Message",
     "MisconfiguredError",
     "MissingExtra",
+    "Monitor",
+    "MonitorLine",
     "MovedError",
     "NetworkError",
     "NoPermissionError",
@@ -140,8 +156,10 @@ __all__ = [
     "PoolStats",
     "PoolTimeout",
     "ProtocolError",
+    "PubSub",
     "ReadOnlyError",
     "ReadTimeout",
+    "Reconnected",
     "Reply",
     "Retry",
     "RetryRule",
@@ -154,6 +172,7 @@ __all__ = [
     "ThawError",
     "TopologyError",
     "Transaction",
+    "Trouble",
     "TryAgainError",
     "UnblockedError",
     "UnexpectedReplyError",
@@ -175,11 +194,21 @@ __all__ = [
 
 _LATER = {
     "AsyncClient": "carmine.client._async.client",
+    "AsyncListener": "carmine.client._async.listener",
+    "AsyncMonitor": "carmine.client._async.monitor",
     "AsyncPinnedConnection": "carmine.client._async.pinned",
     "AsyncPipeline": "carmine.client._async.pipeline",
     "AsyncPool": "carmine.transport.async_pool",
+    "AsyncPubSub": "carmine.client._async.pubsub",
     "AsyncScript": "carmine.client._async.script",
     "AsyncTransaction": "carmine.client._async.transaction",
+    "Listener": "carmine.client._sync.listener",
+    "Message": "carmine.client.subscriptions",
+    "Monitor": "carmine.client._sync.monitor",
+    "MonitorLine": "carmine.client.monitor_lines",
+    "PubSub": "carmine.client._sync.pubsub",
+    "Reconnected": "carmine.client.subscriptions",
+    "Trouble": "carmine.client.dispatch",
     "connect_async": "carmine.client._async.client",
     "freezable": "carmine.freezing",
     "freeze": "carmine.freezing",

@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from carmine._bridge import threads
+from carmine.client.deadline import limit
 from carmine.client.subscriptions import (
     CHANNELS,
     PATTERNS,
@@ -28,7 +29,15 @@ from carmine.client.subscriptions import (
     is_passing,
     name_of,
 )
-from carmine.errors import CarmineError, NetworkError, Outcome, ProtocolError, ReadTimeout, UsageError
+from carmine.errors import (
+    CarmineError,
+    DeadlineExceeded,
+    NetworkError,
+    Outcome,
+    ProtocolError,
+    ReadTimeout,
+    UsageError,
+)
 from carmine.transport.bookkeeping import chance
 from carmine.transport.hooks import tell
 
@@ -157,8 +166,7 @@ class PubSub(Generic[T]):
 
     def _ask(self, ask: Callable[[], Asked | None]) -> None:
         """Send a command and wait for what answers it, unless too many messages before it must be read first."""
-        patience = self._client._pool.options.read_timeout
-        deadline = math.inf if patience is None else time.monotonic() + patience
+        deadline = _after(self._client._pool.options.read_timeout)
         connection, asked = self._send_new(ask, deadline)
         if asked is None:
             return
@@ -211,21 +219,24 @@ class PubSub(Generic[T]):
                 in that time may take longer by `connect_timeout`.
 
         Raises:
+            DeadlineExceeded: No message came within the time of `carmine.deadline()`.
             DecodeError: A message is not UTF-8, though text was asked for; the stream goes on with the next one.
             UsageError: The pub/sub is closed, or was closed meanwhile.
             CarmineError: The connection was lost, and no other could be had for a reason that does not pass, such as a
                 wrong password; the next call tries again.
         """
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        deadline = _after(timeout)
         while True:
             event, handler = self._next_event(deadline)
             if event is None:
+                if time.monotonic() >= limit():
+                    raise DeadlineExceeded("no message came within the time of carmine.deadline()")
                 return None
             if handler is None:
                 assert isinstance(event, (Message, Reconnected))
                 return event
             threads.call(handler, event)
-            if timeout is not None and time.monotonic() >= deadline:
+            if deadline != math.inf and time.monotonic() >= deadline:
                 return None
 
     def _next_event(self, deadline: float) -> tuple[Event | None, Handler | None]:
@@ -380,8 +391,7 @@ class PubSub(Generic[T]):
 
     def _subscribe_anew(self) -> None:
         connection = self._client._borrow("a pub/sub")
-        patience = self._client._pool.options.read_timeout
-        deadline = math.inf if patience is None else time.monotonic() + patience
+        deadline = _after(self._client._pool.options.read_timeout)
         came: deque[tuple[Event, Handler | None]] = deque()
         try:
             connection.stream()
@@ -479,3 +489,8 @@ def _located(error: ServerError, asked: Asked, connection: Connection) -> Server
     error.command = asked.words[0].decode()
     error.address = str(connection.address)
     return error
+
+
+def _after(seconds: float | None) -> float:
+    """Return the moment so many seconds from now, or that of `carmine.deadline()` if it is earlier."""
+    return min(limit(), math.inf if seconds is None else time.monotonic() + seconds)
