@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from carmine.client._async.attempts import AsyncAttempts
-from carmine.client.core import MISSHAPEN, SPECIAL, finish, serializing, unexpected
+from carmine.client.core import MISSHAPEN, SPECIAL, ends_connection, finish, serializing, unexpected
 from carmine.client.deadline import OPEN, limit
 from carmine.client.timing import bounded
 from carmine.commands.flags import BLOCKING, may_block
@@ -161,6 +161,8 @@ class AsyncEngine(AsyncAttempts):
         try:
             left = bounded(seconds, self._pool.options.read_timeout, "a batch of commands")
             await connection.execute_many(commands, text, replies, left, modes, each)
+            if ends_connection(replies):
+                connection.close()
         except NetworkError as problem:
             self._tell_lost(problem)
             raise

@@ -28,6 +28,7 @@ from carmine.errors import (
     ExecAbortError,
     Outcome,
     PipelineError,
+    RetryRule,
     ServerError,
     UnexpectedReplyError,
     UsageError,
@@ -48,6 +49,7 @@ __all__ = [
     "NEVER",
     "SPECIAL",
     "decide",
+    "ends_connection",
     "finish",
     "first_error",
     "located",
@@ -122,6 +124,11 @@ def decide(retry: Retry, error: CarmineError, attempt: int, chance: float, spec:
         absolute_write=is_absolute(spec, words),
         compound=spec.name in SCRIPTS,
     )
+
+
+def ends_connection(replies: Sequence[Any]) -> bool:
+    """Whether an error among the replies asks for another connection, as UNBLOCKED does."""
+    return any(isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT for reply in replies)
 
 
 def finish(spec: Spec, reply: Any, address: Address) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from carmine.client._sync.attempts import Attempts
-from carmine.client.core import MISSHAPEN, SPECIAL, finish, serializing, unexpected
+from carmine.client.core import MISSHAPEN, SPECIAL, ends_connection, finish, serializing, unexpected
 from carmine.client.deadline import OPEN
 from carmine.client.timing import bounded
 from carmine.errors import CarmineError, NetworkError, RetryRule, ServerError
@@ -107,6 +107,8 @@ class Engine(Attempts):
         try:
             left = bounded(seconds, self._pool.options.read_timeout, "a batch of commands")
             connection.execute_many(commands, text, replies, left, modes, each)
+            if seconds is not None and ends_connection(replies):  # only blocking commands get such an answer
+                connection.close()
         except NetworkError as problem:
             self._tell_lost(problem)
             raise

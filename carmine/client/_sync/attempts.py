@@ -7,6 +7,7 @@ call did not finish is closed, whatever was raised; a command is sent again only
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -185,9 +186,9 @@ def _was_stale(error: CarmineError) -> bool:
 
 
 def _patience_of_many(queue: Sequence[Reply[Any]], read_timeout: float | None) -> float | None:
-    """Return the seconds that a pipeline with blocking commands may take; None for the connection's own timeout."""
+    """Return the seconds that a pipeline with blocking commands may take, inf for no limit; None where none blocks."""
     own = [patience(entry.spec, entry.words, 0.0) for entry in queue if entry.spec.flags & BLOCKING]
     waits = [wait for wait in own if wait is not None]
     if not waits:
         return None
-    return None if read_timeout is None else sum(waits) + read_timeout
+    return math.inf if read_timeout is None else sum(waits) + read_timeout
