@@ -19,8 +19,10 @@ from tests.lab.scripted import HELLO_3, Scripted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.faults.invariants import MakeClient
     from tests.lab.servers import RedisServer
 
+pytest_plugins = ["tests.faults.invariants"]
 pytestmark = pytest.mark.faults
 
 
@@ -260,7 +262,7 @@ def test_s20_a_working_client_tells_no_password(
 @pytest.mark.parametrize("answer", [b"-WRONGPASS invalid username-password pair\r\n", None, b"", b"garbage\r\n"])
 @pytest.mark.parametrize("user", [None, "ann"])
 def test_s20_a_secret_is_a_word_that_no_frame_shows(
-    answer: bytes | None, user: str | None, eavesdropper: Eavesdropper
+    answer: bytes | None, user: str | None, eavesdropper: Eavesdropper, make_client: MakeClient
 ) -> None:
     """AUTH on a pinned connection, however it ends: our frames hold `***`, and the server the password."""
     secret = carmine.Secret(CANARY)
@@ -272,8 +274,11 @@ def test_s20_a_secret_is_a_word_that_no_frame_shows(
     ]
     for call in calls:
         with Scripted.replies({b"AUTH": answer}, hello=lambda words: answer if b"AUTH" in words else HELLO_3) as server:
-            client = carmine.Client(server.url, hooks=eavesdropper, read_timeout=0.05)
+            client = make_client(server.url, hooks=eavesdropper, read_timeout=0.05)
             with client, client.connection() as connection:
+                with pytest.raises(UsageError) as refused:
+                    call(client.pipeline())
+                eavesdropper.hear_error(refused.value)
                 for _ in range(2):  # the second time the connection may be gone
                     try:
                         call(connection)
@@ -282,9 +287,6 @@ def test_s20_a_secret_is_a_word_that_no_frame_shows(
                     else:
                         raise AssertionError("accepted")
             assert any(CANARY.encode() in sent for _, sent in server.commands)
-        with pytest.raises(UsageError) as refused:
-            call(client.pipeline())
-        eavesdropper.hear_error(refused.value)
     assert len(eavesdropper.texts) >= 12
     eavesdropper.check()
 
