@@ -218,16 +218,18 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Load a name of another room at its first touch: asyncio costs more than all the rest (PEP 562)."""
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module 'carmine' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - only those who touch such a name pay
+if not TYPE_CHECKING:  # a checker must see that a misspelt name does not exist
 
-    value = getattr(import_module(module), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        """Load a name of another room at its first touch: asyncio costs more than all the rest (PEP 562)."""
+        module = _LATER.get(name)
+        if module is None:
+            raise AttributeError(f"module 'carmine' has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - only those who touch such a name pay
+
+        value = getattr(import_module(module), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
