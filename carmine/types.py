@@ -51,6 +51,7 @@ __all__ = [
     "Serializer",
     "SerializerArg",
     "Side",
+    "Value",
     "StreamConsumer",
     "StreamEntry",
     "StreamGroup",
@@ -65,6 +66,10 @@ Key: TypeAlias = str | bytes | bytearray | memoryview
 
 Arg: TypeAlias = str | bytes | bytearray | memoryview | int | float
 """What the protocol can carry without a choice of format; bool, None and containers are refused."""
+
+Value: TypeAlias = Arg
+"""An argument that is data, which a client with a serializer freezes: any plain value on a `Client[Any]`. Where these
+stand among a command's words, `carmine.commands.values` says."""
 
 Seconds: TypeAlias = "float | timedelta"
 """A duration: seconds, or a timedelta."""

@@ -5,13 +5,8 @@
 
 Reads the modules of GROUPS as syntax trees; nothing is imported or run. A public function that returns
 `Command[X]` becomes a method that returns `X` (sync), `X` after an await (async) or `Reply[X]` (pipeline), with the
-same arguments, overloads and docstring. `Text` becomes the client's type parameter. What is written is formatted as
-the formatter would, so that this needs none.
-
-The sync facade holds the docstrings. The two others have their first lines, for who reads the file, and take the whole
-from it at import (ADR 9): three copies weighed more than all the code.
-
-The groups of LATE are loaded when one of their methods is first called (ADR 10).
+same arguments, overloads and docstring. `Text` becomes the client's type parameter, `Value` becomes `Arg` or that
+parameter. What is written is formatted as the formatter would, so that this needs none.
 
 Bodies, fastest first:
 - a body that is one `return Command(SPEC, WORDS)` is written out in the facade: no call, no Command object;
@@ -173,7 +168,7 @@ def _arguments(function: ast.FunctionDef) -> list[ast.arg]:
 
 
 class Names(ast.NodeTransformer):
-    """Rewrites names in annotations: `Text`, and builtins that a method's name hides in class scope."""
+    """Rewrites names in annotations: `Text`, `Value`, and builtins that a method's name hides in class scope."""
 
     def __init__(self, methods: set[str]) -> None:
         self.methods = methods
@@ -183,6 +178,9 @@ class Names(ast.NodeTransformer):
         """Rewrite one name."""
         if node.id == "Text":
             return ast.Name("T")
+        if node.id == "Value":  # for str and bytes the same as Arg; on a Client[Any], which has a serializer, anything
+            self.used.add("Arg")
+            return ast.BinOp(ast.Name("Arg"), ast.BitOr(), ast.Name("T"))
         if node.id in self.methods and hasattr(builtins, node.id):
             self.used.add("builtins")
             return ast.Attribute(ast.Name("builtins"), node.id)
@@ -276,7 +274,7 @@ class Facades:
             f"from typing import {', '.join(sorted(typing, key=_import_order))}\n\n{imports}\n"
             f"if TYPE_CHECKING:\n{under}\n"
             f'__all__ = ["{world.name}"]\n\n'
-            'T = TypeVar("T")\n'
+            'T = TypeVar("T", bound=str | bytes)\n'
             '"""What strings of the caller\'s data are read as: str or bytes."""\n\n\n'
             f"class {world.name}(Generic[T]):\n"
             f'    """{world.told}"""\n\n'
@@ -363,6 +361,8 @@ class Facades:
         for name in used - {"Any"}:
             if name == "builtins":
                 module = "builtins"
+            elif name == "Arg":
+                module = "carmine.types"
             elif name in group.imports:
                 module = group.imports[name]
             elif name in group.defined:

@@ -86,7 +86,7 @@ else:
 
 __all__ = ["AsyncCommands"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=str | bytes)
 """What strings of the caller's data are read as: str or bytes."""
 
 
@@ -437,7 +437,7 @@ class AsyncCommands(Generic[T]):
         """DECRBY: subtract from the whole number that a key holds."""
         return await self._execute(_strings._DECRBY, (b"DECRBY", key, amount))
 
-    async def delifeq(self, key: Key, value: Arg) -> bool:
+    async def delifeq(self, key: Key, value: Arg | T) -> bool:
         """DELIFEQ: delete a key if it holds this value; only Valkey has it."""
         return await self._execute(_strings._DELIFEQ, (b"DELIFEQ", key, value))
 
@@ -463,7 +463,7 @@ class AsyncCommands(Generic[T]):
         command = _strings.getex(key, ex=ex, px=px, exat=exat, pxat=pxat, persist=persist)
         return await self._execute(command.spec, command.words)
 
-    async def getset(self, key: Key, value: Arg) -> T | None:
+    async def getset(self, key: Key, value: Arg | T) -> T | None:
         """GETSET: give a key a value and return the former one; `set(..., get=True)` is its successor."""
         return await self._execute(_strings._GETSET, (b"GETSET", key, value))
 
@@ -485,14 +485,14 @@ class AsyncCommands(Generic[T]):
         """MGET: read the values of several keys."""
         return await self._execute(_strings._MGET, (b"MGET", *keys))
 
-    async def mset(self, mapping: Items[Key, Arg]) -> bool:
+    async def mset(self, mapping: Items[Key, Arg | T]) -> bool:
         """MSET: give several keys their values at once."""
         command = _strings.mset(mapping)
         return await self._execute(command.spec, command.words)
 
     async def msetex(
         self,
-        mapping: Items[Key, Arg],
+        mapping: Items[Key, Arg | T],
         *,
         ex: Seconds | None = None,
         px: Milliseconds | None = None,
@@ -506,12 +506,12 @@ class AsyncCommands(Generic[T]):
         command = _strings.msetex(mapping, ex=ex, px=px, exat=exat, pxat=pxat, keepttl=keepttl, nx=nx, xx=xx)
         return await self._execute(command.spec, command.words)
 
-    async def msetnx(self, mapping: Items[Key, Arg]) -> bool:
+    async def msetnx(self, mapping: Items[Key, Arg | T]) -> bool:
         """MSETNX: give several keys their values, only if none of them exists."""
         command = _strings.msetnx(mapping)
         return await self._execute(command.spec, command.words)
 
-    async def psetex(self, key: Key, time_ms: Milliseconds, value: Arg) -> bool:
+    async def psetex(self, key: Key, time_ms: Milliseconds, value: Arg | T) -> bool:
         """PSETEX: give a key a value and a time to live in milliseconds; `set(..., px=)` is its successor."""
         command = _strings.psetex(key, time_ms, value)
         return await self._execute(command.spec, command.words)
@@ -522,7 +522,7 @@ class AsyncCommands(Generic[T]):
         async def set(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             *,
             ex: Seconds | None = None,
             px: Milliseconds | None = None,
@@ -531,14 +531,14 @@ class AsyncCommands(Generic[T]):
             keepttl: bool = False,
             nx: bool = False,
             xx: bool = False,
-            ifeq: Arg | None = None,
+            ifeq: Arg | T | None = None,
             get: Literal[False] = False,
         ) -> bool: ...
         @overload
         async def set(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             *,
             ex: Seconds | None = None,
             px: Milliseconds | None = None,
@@ -547,14 +547,14 @@ class AsyncCommands(Generic[T]):
             keepttl: bool = False,
             nx: bool = False,
             xx: bool = False,
-            ifeq: Arg | None = None,
+            ifeq: Arg | T | None = None,
             get: Literal[True],
         ) -> T | None: ...
         @overload
         async def set(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             *,
             ex: Seconds | None = None,
             px: Milliseconds | None = None,
@@ -563,14 +563,14 @@ class AsyncCommands(Generic[T]):
             keepttl: bool = False,
             nx: bool = False,
             xx: bool = False,
-            ifeq: Arg | None = None,
+            ifeq: Arg | T | None = None,
             get: bool,
         ) -> bool | T | None: ...
 
     async def set(
         self,
         key: Key,
-        value: Arg,
+        value: Arg | T,
         *,
         ex: Seconds | None = None,
         px: Milliseconds | None = None,
@@ -579,7 +579,7 @@ class AsyncCommands(Generic[T]):
         keepttl: bool = False,
         nx: bool = False,
         xx: bool = False,
-        ifeq: Arg | None = None,
+        ifeq: Arg | T | None = None,
         get: bool = False,
     ) -> Any:
         """SET: give a key a value, whatever it held before."""
@@ -597,12 +597,12 @@ class AsyncCommands(Generic[T]):
         )
         return await self._execute(command.spec, command.words)
 
-    async def setex(self, key: Key, time: Seconds, value: Arg) -> bool:
+    async def setex(self, key: Key, time: Seconds, value: Arg | T) -> bool:
         """SETEX: give a key a value and a time to live; `set(..., ex=)` is its successor."""
         command = _strings.setex(key, time, value)
         return await self._execute(command.spec, command.words)
 
-    async def setnx(self, key: Key, value: Arg) -> bool:
+    async def setnx(self, key: Key, value: Arg | T) -> bool:
         """SETNX: give a key a value only if it has none; `set(..., nx=True)` is its successor."""
         return await self._execute(_strings._SETNX, (b"SETNX", key, value))
 
@@ -672,15 +672,15 @@ class AsyncCommands(Generic[T]):
 
     # hashes
 
-    async def hdel(self, key: Key, *fields: Arg) -> int:
+    async def hdel(self, key: Key, *fields: Arg | T) -> int:
         """HDEL: delete fields; a hash without fields is no key any more."""
         return await self._execute(_hashes._HDEL, (b"HDEL", key, *fields))
 
-    async def hexists(self, key: Key, field: Arg) -> bool:
+    async def hexists(self, key: Key, field: Arg | T) -> bool:
         """HEXISTS: tell whether a hash has a field."""
         return await self._execute(_hashes._HEXISTS, (b"HEXISTS", key, field))
 
-    async def hget(self, key: Key, field: Arg) -> T | None:
+    async def hget(self, key: Key, field: Arg | T) -> T | None:
         """HGET: read the value of a field."""
         return await self._execute(_hashes._HGET, (b"HGET", key, field))
 
@@ -688,7 +688,7 @@ class AsyncCommands(Generic[T]):
         """HGETALL: read all fields and values."""
         return await self._execute(_hashes._HGETALL, (b"HGETALL", key))
 
-    async def hgetdel(self, key: Key, *fields: Arg) -> list[T | None]:
+    async def hgetdel(self, key: Key, *fields: Arg | T) -> list[T | None]:
         """HGETDEL: read the values of fields and delete the fields."""
         command = _hashes.hgetdel(key, *fields)
         return await self._execute(command.spec, command.words)
@@ -696,7 +696,7 @@ class AsyncCommands(Generic[T]):
     async def hgetex(
         self,
         key: Key,
-        *fields: Arg,
+        *fields: Arg | T,
         ex: Seconds | None = None,
         px: Milliseconds | None = None,
         exat: Instant | None = None,
@@ -707,11 +707,11 @@ class AsyncCommands(Generic[T]):
         command = _hashes.hgetex(key, *fields, ex=ex, px=px, exat=exat, pxat=pxat, persist=persist)
         return await self._execute(command.spec, command.words)
 
-    async def hincrby(self, key: Key, field: Arg, amount: int = 1) -> int:
+    async def hincrby(self, key: Key, field: Arg | T, amount: int = 1) -> int:
         """HINCRBY: add to the whole number in a field."""
         return await self._execute(_hashes._HINCRBY, (b"HINCRBY", key, field, amount))
 
-    async def hincrbyfloat(self, key: Key, field: Arg, amount: float) -> float:
+    async def hincrbyfloat(self, key: Key, field: Arg | T, amount: float) -> float:
         """HINCRBYFLOAT: add to the number in a field."""
         return await self._execute(_hashes._HINCRBYFLOAT, (b"HINCRBYFLOAT", key, field, amount))
 
@@ -723,11 +723,11 @@ class AsyncCommands(Generic[T]):
         """HLEN: count the fields; 0 where there is no such key."""
         return await self._execute(_hashes._HLEN, (b"HLEN", key))
 
-    async def hmget(self, key: Key, *fields: Arg) -> list[T | None]:
+    async def hmget(self, key: Key, *fields: Arg | T) -> list[T | None]:
         """HMGET: read the values of several fields."""
         return await self._execute(_hashes._HMGET, (b"HMGET", key, *fields))
 
-    async def hmset(self, key: Key, mapping: Items[Arg, Arg]) -> bool:
+    async def hmset(self, key: Key, mapping: Items[Arg | T, Arg | T]) -> bool:
         """HMSET: give several fields their values; `hset(key, mapping=...)` is its successor."""
         command = _hashes.hmset(key, mapping)
         return await self._execute(command.spec, command.words)
@@ -804,9 +804,9 @@ class AsyncCommands(Generic[T]):
     async def hset(
         self,
         key: Key,
-        field: Arg | None = None,
-        value: Arg | None = None,
-        mapping: Items[Arg, Arg] | None = None,
+        field: Arg | T | None = None,
+        value: Arg | T | None = None,
+        mapping: Items[Arg | T, Arg | T] | None = None,
     ) -> int:
         """HSET: give fields their values."""
         if mapping is None and field is not None and value is not None:
@@ -817,7 +817,7 @@ class AsyncCommands(Generic[T]):
     async def hsetex(
         self,
         key: Key,
-        mapping: Items[Arg, Arg],
+        mapping: Items[Arg | T, Arg | T],
         *,
         ex: Seconds | None = None,
         px: Milliseconds | None = None,
@@ -835,11 +835,11 @@ class AsyncCommands(Generic[T]):
         )
         return await self._execute(command.spec, command.words)
 
-    async def hsetnx(self, key: Key, field: Arg, value: Arg) -> bool:
+    async def hsetnx(self, key: Key, field: Arg | T, value: Arg | T) -> bool:
         """HSETNX: give a field a value only if it has none."""
         return await self._execute(_hashes._HSETNX, (b"HSETNX", key, field, value))
 
-    async def hstrlen(self, key: Key, field: Arg) -> int:
+    async def hstrlen(self, key: Key, field: Arg | T) -> int:
         """HSTRLEN: read the length of a field's value in bytes; 0 where there is no such field."""
         return await self._execute(_hashes._HSTRLEN, (b"HSTRLEN", key, field))
 
@@ -853,7 +853,7 @@ class AsyncCommands(Generic[T]):
         self,
         key: Key,
         time: Seconds,
-        *fields: Arg,
+        *fields: Arg | T,
         nx: bool = False,
         xx: bool = False,
         gt: bool = False,
@@ -867,7 +867,7 @@ class AsyncCommands(Generic[T]):
         self,
         key: Key,
         when: Instant,
-        *fields: Arg,
+        *fields: Arg | T,
         nx: bool = False,
         xx: bool = False,
         gt: bool = False,
@@ -877,12 +877,12 @@ class AsyncCommands(Generic[T]):
         command = _hash_times.hexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return await self._execute(command.spec, command.words)
 
-    async def hexpiretime(self, key: Key, *fields: Arg) -> list[int]:
+    async def hexpiretime(self, key: Key, *fields: Arg | T) -> list[int]:
         """HEXPIRETIME: read when fields will go."""
         command = _hash_times.hexpiretime(key, *fields)
         return await self._execute(command.spec, command.words)
 
-    async def hpersist(self, key: Key, *fields: Arg) -> list[int]:
+    async def hpersist(self, key: Key, *fields: Arg | T) -> list[int]:
         """HPERSIST: take the time to live of fields away."""
         command = _hash_times.hpersist(key, *fields)
         return await self._execute(command.spec, command.words)
@@ -891,7 +891,7 @@ class AsyncCommands(Generic[T]):
         self,
         key: Key,
         time: Milliseconds,
-        *fields: Arg,
+        *fields: Arg | T,
         nx: bool = False,
         xx: bool = False,
         gt: bool = False,
@@ -905,7 +905,7 @@ class AsyncCommands(Generic[T]):
         self,
         key: Key,
         when: InstantMs,
-        *fields: Arg,
+        *fields: Arg | T,
         nx: bool = False,
         xx: bool = False,
         gt: bool = False,
@@ -915,17 +915,17 @@ class AsyncCommands(Generic[T]):
         command = _hash_times.hpexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return await self._execute(command.spec, command.words)
 
-    async def hpexpiretime(self, key: Key, *fields: Arg) -> list[int]:
+    async def hpexpiretime(self, key: Key, *fields: Arg | T) -> list[int]:
         """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch."""
         command = _hash_times.hpexpiretime(key, *fields)
         return await self._execute(command.spec, command.words)
 
-    async def hpttl(self, key: Key, *fields: Arg) -> list[int]:
+    async def hpttl(self, key: Key, *fields: Arg | T) -> list[int]:
         """HPTTL: read the time to live of fields in milliseconds."""
         command = _hash_times.hpttl(key, *fields)
         return await self._execute(command.spec, command.words)
 
-    async def httl(self, key: Key, *fields: Arg) -> list[int]:
+    async def httl(self, key: Key, *fields: Arg | T) -> list[int]:
         """HTTL: read the time to live of fields."""
         command = _hash_times.httl(key, *fields)
         return await self._execute(command.spec, command.words)
@@ -974,7 +974,7 @@ class AsyncCommands(Generic[T]):
         """LINDEX: get the item at a position; negative ones count from the end."""
         return await self._execute(_lists._LINDEX, (b"LINDEX", key, index))
 
-    async def linsert(self, key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg, value: Arg) -> int:
+    async def linsert(self, key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg | T, value: Arg | T) -> int:
         """LINSERT: put an item before or after the first one that equals `pivot`."""
         return await self._execute(_lists._LINSERT, (b"LINSERT", key, where, pivot, value))
 
@@ -1013,7 +1013,7 @@ class AsyncCommands(Generic[T]):
         async def lpos(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             rank: int | None = None,
             count: None = None,
             maxlen: int | None = None,
@@ -1022,7 +1022,7 @@ class AsyncCommands(Generic[T]):
         async def lpos(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             rank: int | None = None,
             *,
             count: int,
@@ -1032,16 +1032,25 @@ class AsyncCommands(Generic[T]):
         async def lpos(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             rank: int | None,
             count: int,
             maxlen: int | None = None,
         ) -> list[int]: ...
+        @overload
+        async def lpos(
+            self,
+            key: Key,
+            value: Arg | T,
+            rank: int | None = None,
+            count: int | None = None,
+            maxlen: int | None = None,
+        ) -> int | list[int] | None: ...
 
     async def lpos(
         self,
         key: Key,
-        value: Arg,
+        value: Arg | T,
         rank: int | None = None,
         count: int | None = None,
         maxlen: int | None = None,
@@ -1050,11 +1059,11 @@ class AsyncCommands(Generic[T]):
         command = _lists.lpos(key, value, rank, count, maxlen)
         return await self._execute(command.spec, command.words)
 
-    async def lpush(self, key: Key, *values: Arg) -> int:
+    async def lpush(self, key: Key, *values: Arg | T) -> int:
         """LPUSH: put items at the head, one after the other, so that the last one given ends up first."""
         return await self._execute(_lists._LPUSH, (b"LPUSH", key, *values))
 
-    async def lpushx(self, key: Key, *values: Arg) -> int:
+    async def lpushx(self, key: Key, *values: Arg | T) -> int:
         """LPUSHX: put items at the head, only if the list exists."""
         return await self._execute(_lists._LPUSHX, (b"LPUSHX", key, *values))
 
@@ -1062,11 +1071,11 @@ class AsyncCommands(Generic[T]):
         """LRANGE: get the items from `start` to `end`, both included; negative positions count from the end."""
         return await self._execute(_lists._LRANGE, (b"LRANGE", key, start, end))
 
-    async def lrem(self, key: Key, count: int, value: Arg) -> int:
+    async def lrem(self, key: Key, count: int, value: Arg | T) -> int:
         """LREM: remove items that equal `value`."""
         return await self._execute(_lists._LREM, (b"LREM", key, count, value))
 
-    async def lset(self, key: Key, index: int, value: Arg) -> bool:
+    async def lset(self, key: Key, index: int, value: Arg | T) -> bool:
         """LSET: replace the item at a position; negative ones count from the end."""
         return await self._execute(_lists._LSET, (b"LSET", key, index, value))
 
@@ -1089,17 +1098,17 @@ class AsyncCommands(Generic[T]):
         """RPOPLPUSH: move the last item of one list to the head of another."""
         return await self._execute(_lists._RPOPLPUSH, (b"RPOPLPUSH", source, destination))
 
-    async def rpush(self, key: Key, *values: Arg) -> int:
+    async def rpush(self, key: Key, *values: Arg | T) -> int:
         """RPUSH: put items at the tail, in the order given."""
         return await self._execute(_lists._RPUSH, (b"RPUSH", key, *values))
 
-    async def rpushx(self, key: Key, *values: Arg) -> int:
+    async def rpushx(self, key: Key, *values: Arg | T) -> int:
         """RPUSHX: put items at the tail, only if the list exists."""
         return await self._execute(_lists._RPUSHX, (b"RPUSHX", key, *values))
 
     # sets
 
-    async def sadd(self, key: Key, *members: Arg) -> int:
+    async def sadd(self, key: Key, *members: Arg | T) -> int:
         """SADD: put members into a set."""
         return await self._execute(_sets._SADD, (b"SADD", key, *members))
 
@@ -1128,7 +1137,7 @@ class AsyncCommands(Generic[T]):
         """SINTERSTORE: store the members that are in all of the sets, in place of what was in `dest`."""
         return await self._execute(_sets._SINTERSTORE, (b"SINTERSTORE", dest, *keys))
 
-    async def sismember(self, key: Key, member: Arg) -> bool:
+    async def sismember(self, key: Key, member: Arg | T) -> bool:
         """SISMEMBER: tell whether a member is in a set."""
         return await self._execute(_sets._SISMEMBER, (b"SISMEMBER", key, member))
 
@@ -1136,11 +1145,11 @@ class AsyncCommands(Generic[T]):
         """SMEMBERS: get all members; empty when there is no set."""
         return await self._execute(_sets._SMEMBERS, (b"SMEMBERS", key))
 
-    async def smismember(self, key: Key, *members: Arg) -> list[bool]:
+    async def smismember(self, key: Key, *members: Arg | T) -> list[bool]:
         """SMISMEMBER: tell of each member, in the order given, whether it is in a set."""
         return await self._execute(_sets._SMISMEMBER, (b"SMISMEMBER", key, *members))
 
-    async def smove(self, source: Key, destination: Key, member: Arg) -> bool:
+    async def smove(self, source: Key, destination: Key, member: Arg | T) -> bool:
         """SMOVE: take a member out of one set and put it into another."""
         return await self._execute(_sets._SMOVE, (b"SMOVE", source, destination, member))
 
@@ -1170,7 +1179,7 @@ class AsyncCommands(Generic[T]):
             _sets._SRANDMEMBER, (b"SRANDMEMBER", key) if count is None else (b"SRANDMEMBER", key, count)
         )
 
-    async def srem(self, key: Key, *members: Arg) -> int:
+    async def srem(self, key: Key, *members: Arg | T) -> int:
         """SREM: take members out of a set."""
         return await self._execute(_sets._SREM, (b"SREM", key, *members))
 
@@ -1222,7 +1231,7 @@ class AsyncCommands(Generic[T]):
         async def zadd(
             self,
             key: Key,
-            mapping: Items[Arg, float],
+            mapping: Items[Arg | T, float],
             *,
             nx: bool = False,
             xx: bool = False,
@@ -1235,7 +1244,7 @@ class AsyncCommands(Generic[T]):
         async def zadd(
             self,
             key: Key,
-            mapping: Items[Arg, float],
+            mapping: Items[Arg | T, float],
             *,
             nx: bool = False,
             xx: bool = False,
@@ -1248,7 +1257,7 @@ class AsyncCommands(Generic[T]):
         async def zadd(
             self,
             key: Key,
-            mapping: Items[Arg, float],
+            mapping: Items[Arg | T, float],
             *,
             nx: bool = False,
             xx: bool = False,
@@ -1261,7 +1270,7 @@ class AsyncCommands(Generic[T]):
     async def zadd(
         self,
         key: Key,
-        mapping: Items[Arg, float],
+        mapping: Items[Arg | T, float],
         *,
         nx: bool = False,
         xx: bool = False,
@@ -1278,7 +1287,7 @@ class AsyncCommands(Generic[T]):
         """ZCARD: count the members; 0 where there is no sorted set."""
         return await self._execute(_sorted_sets._ZCARD, (b"ZCARD", key))
 
-    async def zincrby(self, key: Key, amount: float, member: Arg) -> float:
+    async def zincrby(self, key: Key, amount: float, member: Arg | T) -> float:
         """ZINCRBY: add to a member's score; a missing member counts as one of score 0."""
         return await self._execute(_sorted_sets._ZINCRBY, (b"ZINCRBY", key, amount, member))
 
@@ -1292,7 +1301,7 @@ class AsyncCommands(Generic[T]):
         command = _sorted_sets.zmpop(keys, order, count)
         return await self._execute(command.spec, command.words)
 
-    async def zmscore(self, key: Key, *members: Arg) -> list[float | None]:
+    async def zmscore(self, key: Key, *members: Arg | T) -> list[float | None]:
         """ZMSCORE: get the score of each member, in the order given; None for one that is not there."""
         return await self._execute(_sorted_sets._ZMSCORE, (b"ZMSCORE", key, *members))
 
@@ -1346,32 +1355,32 @@ class AsyncCommands(Generic[T]):
     if TYPE_CHECKING:
 
         @overload
-        async def zrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
+        async def zrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> int | None: ...
         @overload
-        async def zrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
+        async def zrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Ranking | None: ...
         @overload
-        async def zrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+        async def zrank(self, key: Key, member: Arg | T, withscore: bool) -> int | Ranking | None: ...
 
-    async def zrank(self, key: Key, member: Arg, withscore: bool = False) -> Any:
+    async def zrank(self, key: Key, member: Arg | T, withscore: bool = False) -> Any:
         """ZRANK: get a member's place, counted from 0 at the lowest score."""
         if withscore:
             return await self._execute(_sorted_sets._ZRANK_SCORE, (b"ZRANK", key, member, b"WITHSCORE"))
         return await self._execute(_sorted_sets._ZRANK, (b"ZRANK", key, member))
 
-    async def zrem(self, key: Key, *members: Arg) -> int:
+    async def zrem(self, key: Key, *members: Arg | T) -> int:
         """ZREM: take members out of a sorted set."""
         return await self._execute(_sorted_sets._ZREM, (b"ZREM", key, *members))
 
     if TYPE_CHECKING:
 
         @overload
-        async def zrevrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
+        async def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> int | None: ...
         @overload
-        async def zrevrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
+        async def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Ranking | None: ...
         @overload
-        async def zrevrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+        async def zrevrank(self, key: Key, member: Arg | T, withscore: bool) -> int | Ranking | None: ...
 
-    async def zrevrank(self, key: Key, member: Arg, withscore: bool = False) -> Any:
+    async def zrevrank(self, key: Key, member: Arg | T, withscore: bool = False) -> Any:
         """ZREVRANK: get a member's place, counted from 0 at the highest score."""
         if withscore:
             return await self._execute(_sorted_sets._ZREVRANK_SCORE, (b"ZREVRANK", key, member, b"WITHSCORE"))
@@ -1423,7 +1432,7 @@ class AsyncCommands(Generic[T]):
         command = _sorted_sets.zscan(key, cursor, match, count, noscores=noscores)
         return await self._execute(command.spec, command.words)
 
-    async def zscore(self, key: Key, member: Arg) -> float | None:
+    async def zscore(self, key: Key, member: Arg | T) -> float | None:
         """ZSCORE: get a member's score; None where there is no such member."""
         return await self._execute(_sorted_sets._ZSCORE, (b"ZSCORE", key, member))
 
@@ -1820,7 +1829,7 @@ class AsyncCommands(Generic[T]):
         async def xadd(
             self,
             key: Key,
-            fields: Items[Arg, Arg],
+            fields: Items[Arg | T, Arg | T],
             id: Arg = "*",
             *,
             nomkstream: Literal[False] = False,
@@ -1834,7 +1843,7 @@ class AsyncCommands(Generic[T]):
         async def xadd(
             self,
             key: Key,
-            fields: Items[Arg, Arg],
+            fields: Items[Arg | T, Arg | T],
             id: Arg = "*",
             *,
             nomkstream: bool,
@@ -1848,7 +1857,7 @@ class AsyncCommands(Generic[T]):
     async def xadd(
         self,
         key: Key,
-        fields: Items[Arg, Arg],
+        fields: Items[Arg | T, Arg | T],
         id: Arg = "*",
         *,
         nomkstream: bool = False,
@@ -2256,7 +2265,7 @@ class AsyncCommands(Generic[T]):
         self,
         script: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Any:
         """EVAL: run a Lua script on the server."""
         command = _scripting.eval(script, keys, args)
@@ -2266,7 +2275,7 @@ class AsyncCommands(Generic[T]):
         self,
         script: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Any:
         """EVAL_RO: run a Lua script that may not write, on a replica too."""
         command = _scripting.eval_ro(script, keys, args)
@@ -2276,7 +2285,7 @@ class AsyncCommands(Generic[T]):
         self,
         sha: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Any:
         """EVALSHA: run a Lua script that the server knows, named by its hash."""
         command = _scripting.evalsha(sha, keys, args)
@@ -2286,7 +2295,7 @@ class AsyncCommands(Generic[T]):
         self,
         sha: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Any:
         """EVALSHA_RO: run a Lua script that the server knows and that may not write, on a replica too."""
         command = _scripting.evalsha_ro(sha, keys, args)
@@ -2296,7 +2305,7 @@ class AsyncCommands(Generic[T]):
         self,
         function: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Any:
         """FCALL: call a function of a library on the server."""
         command = _scripting.fcall(function, keys, args)
@@ -2306,7 +2315,7 @@ class AsyncCommands(Generic[T]):
         self,
         function: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Any:
         """FCALL_RO: call a function that is marked `no-writes`, on a replica too."""
         command = _scripting.fcall_ro(function, keys, args)
@@ -2500,7 +2509,7 @@ class AsyncCommands(Generic[T]):
         """CLIENT UNPAUSE: end what `client_pause` began."""
         return await self._execute(_connection._CLIENT_UNPAUSE, (b"CLIENT", b"UNPAUSE"))
 
-    async def echo(self, message: Arg) -> T:
+    async def echo(self, message: Arg | T) -> T:
         """ECHO: have the server say what it was told."""
         return await self._execute(_connection._ECHO, (b"ECHO", message))
 

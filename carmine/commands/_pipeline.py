@@ -85,7 +85,7 @@ else:
 
 __all__ = ["PipelineCommands"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=str | bytes)
 """What strings of the caller's data are read as: str or bytes."""
 
 
@@ -436,7 +436,7 @@ class PipelineCommands(Generic[T]):
         """DECRBY: subtract from the whole number that a key holds."""
         return self._queue(_strings._DECRBY, (b"DECRBY", key, amount))
 
-    def delifeq(self, key: Key, value: Arg) -> Reply[bool]:
+    def delifeq(self, key: Key, value: Arg | T) -> Reply[bool]:
         """DELIFEQ: delete a key if it holds this value; only Valkey has it."""
         return self._queue(_strings._DELIFEQ, (b"DELIFEQ", key, value))
 
@@ -462,7 +462,7 @@ class PipelineCommands(Generic[T]):
         command = _strings.getex(key, ex=ex, px=px, exat=exat, pxat=pxat, persist=persist)
         return self._queue(command.spec, command.words)
 
-    def getset(self, key: Key, value: Arg) -> Reply[T | None]:
+    def getset(self, key: Key, value: Arg | T) -> Reply[T | None]:
         """GETSET: give a key a value and return the former one; `set(..., get=True)` is its successor."""
         return self._queue(_strings._GETSET, (b"GETSET", key, value))
 
@@ -484,14 +484,14 @@ class PipelineCommands(Generic[T]):
         """MGET: read the values of several keys."""
         return self._queue(_strings._MGET, (b"MGET", *keys))
 
-    def mset(self, mapping: Items[Key, Arg]) -> Reply[bool]:
+    def mset(self, mapping: Items[Key, Arg | T]) -> Reply[bool]:
         """MSET: give several keys their values at once."""
         command = _strings.mset(mapping)
         return self._queue(command.spec, command.words)
 
     def msetex(
         self,
-        mapping: Items[Key, Arg],
+        mapping: Items[Key, Arg | T],
         *,
         ex: Seconds | None = None,
         px: Milliseconds | None = None,
@@ -505,12 +505,12 @@ class PipelineCommands(Generic[T]):
         command = _strings.msetex(mapping, ex=ex, px=px, exat=exat, pxat=pxat, keepttl=keepttl, nx=nx, xx=xx)
         return self._queue(command.spec, command.words)
 
-    def msetnx(self, mapping: Items[Key, Arg]) -> Reply[bool]:
+    def msetnx(self, mapping: Items[Key, Arg | T]) -> Reply[bool]:
         """MSETNX: give several keys their values, only if none of them exists."""
         command = _strings.msetnx(mapping)
         return self._queue(command.spec, command.words)
 
-    def psetex(self, key: Key, time_ms: Milliseconds, value: Arg) -> Reply[bool]:
+    def psetex(self, key: Key, time_ms: Milliseconds, value: Arg | T) -> Reply[bool]:
         """PSETEX: give a key a value and a time to live in milliseconds; `set(..., px=)` is its successor."""
         command = _strings.psetex(key, time_ms, value)
         return self._queue(command.spec, command.words)
@@ -521,7 +521,7 @@ class PipelineCommands(Generic[T]):
         def set(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             *,
             ex: Seconds | None = None,
             px: Milliseconds | None = None,
@@ -530,14 +530,14 @@ class PipelineCommands(Generic[T]):
             keepttl: bool = False,
             nx: bool = False,
             xx: bool = False,
-            ifeq: Arg | None = None,
+            ifeq: Arg | T | None = None,
             get: Literal[False] = False,
         ) -> Reply[bool]: ...
         @overload
         def set(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             *,
             ex: Seconds | None = None,
             px: Milliseconds | None = None,
@@ -546,14 +546,14 @@ class PipelineCommands(Generic[T]):
             keepttl: bool = False,
             nx: bool = False,
             xx: bool = False,
-            ifeq: Arg | None = None,
+            ifeq: Arg | T | None = None,
             get: Literal[True],
         ) -> Reply[T | None]: ...
         @overload
         def set(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             *,
             ex: Seconds | None = None,
             px: Milliseconds | None = None,
@@ -562,14 +562,14 @@ class PipelineCommands(Generic[T]):
             keepttl: bool = False,
             nx: bool = False,
             xx: bool = False,
-            ifeq: Arg | None = None,
+            ifeq: Arg | T | None = None,
             get: bool,
         ) -> Reply[bool | T | None]: ...
 
     def set(
         self,
         key: Key,
-        value: Arg,
+        value: Arg | T,
         *,
         ex: Seconds | None = None,
         px: Milliseconds | None = None,
@@ -578,7 +578,7 @@ class PipelineCommands(Generic[T]):
         keepttl: bool = False,
         nx: bool = False,
         xx: bool = False,
-        ifeq: Arg | None = None,
+        ifeq: Arg | T | None = None,
         get: bool = False,
     ) -> Reply[Any]:
         """SET: give a key a value, whatever it held before."""
@@ -596,12 +596,12 @@ class PipelineCommands(Generic[T]):
         )
         return self._queue(command.spec, command.words)
 
-    def setex(self, key: Key, time: Seconds, value: Arg) -> Reply[bool]:
+    def setex(self, key: Key, time: Seconds, value: Arg | T) -> Reply[bool]:
         """SETEX: give a key a value and a time to live; `set(..., ex=)` is its successor."""
         command = _strings.setex(key, time, value)
         return self._queue(command.spec, command.words)
 
-    def setnx(self, key: Key, value: Arg) -> Reply[bool]:
+    def setnx(self, key: Key, value: Arg | T) -> Reply[bool]:
         """SETNX: give a key a value only if it has none; `set(..., nx=True)` is its successor."""
         return self._queue(_strings._SETNX, (b"SETNX", key, value))
 
@@ -671,15 +671,15 @@ class PipelineCommands(Generic[T]):
 
     # hashes
 
-    def hdel(self, key: Key, *fields: Arg) -> Reply[int]:
+    def hdel(self, key: Key, *fields: Arg | T) -> Reply[int]:
         """HDEL: delete fields; a hash without fields is no key any more."""
         return self._queue(_hashes._HDEL, (b"HDEL", key, *fields))
 
-    def hexists(self, key: Key, field: Arg) -> Reply[bool]:
+    def hexists(self, key: Key, field: Arg | T) -> Reply[bool]:
         """HEXISTS: tell whether a hash has a field."""
         return self._queue(_hashes._HEXISTS, (b"HEXISTS", key, field))
 
-    def hget(self, key: Key, field: Arg) -> Reply[T | None]:
+    def hget(self, key: Key, field: Arg | T) -> Reply[T | None]:
         """HGET: read the value of a field."""
         return self._queue(_hashes._HGET, (b"HGET", key, field))
 
@@ -687,7 +687,7 @@ class PipelineCommands(Generic[T]):
         """HGETALL: read all fields and values."""
         return self._queue(_hashes._HGETALL, (b"HGETALL", key))
 
-    def hgetdel(self, key: Key, *fields: Arg) -> Reply[list[T | None]]:
+    def hgetdel(self, key: Key, *fields: Arg | T) -> Reply[list[T | None]]:
         """HGETDEL: read the values of fields and delete the fields."""
         command = _hashes.hgetdel(key, *fields)
         return self._queue(command.spec, command.words)
@@ -695,7 +695,7 @@ class PipelineCommands(Generic[T]):
     def hgetex(
         self,
         key: Key,
-        *fields: Arg,
+        *fields: Arg | T,
         ex: Seconds | None = None,
         px: Milliseconds | None = None,
         exat: Instant | None = None,
@@ -706,11 +706,11 @@ class PipelineCommands(Generic[T]):
         command = _hashes.hgetex(key, *fields, ex=ex, px=px, exat=exat, pxat=pxat, persist=persist)
         return self._queue(command.spec, command.words)
 
-    def hincrby(self, key: Key, field: Arg, amount: int = 1) -> Reply[int]:
+    def hincrby(self, key: Key, field: Arg | T, amount: int = 1) -> Reply[int]:
         """HINCRBY: add to the whole number in a field."""
         return self._queue(_hashes._HINCRBY, (b"HINCRBY", key, field, amount))
 
-    def hincrbyfloat(self, key: Key, field: Arg, amount: float) -> Reply[float]:
+    def hincrbyfloat(self, key: Key, field: Arg | T, amount: float) -> Reply[float]:
         """HINCRBYFLOAT: add to the number in a field."""
         return self._queue(_hashes._HINCRBYFLOAT, (b"HINCRBYFLOAT", key, field, amount))
 
@@ -722,11 +722,11 @@ class PipelineCommands(Generic[T]):
         """HLEN: count the fields; 0 where there is no such key."""
         return self._queue(_hashes._HLEN, (b"HLEN", key))
 
-    def hmget(self, key: Key, *fields: Arg) -> Reply[list[T | None]]:
+    def hmget(self, key: Key, *fields: Arg | T) -> Reply[list[T | None]]:
         """HMGET: read the values of several fields."""
         return self._queue(_hashes._HMGET, (b"HMGET", key, *fields))
 
-    def hmset(self, key: Key, mapping: Items[Arg, Arg]) -> Reply[bool]:
+    def hmset(self, key: Key, mapping: Items[Arg | T, Arg | T]) -> Reply[bool]:
         """HMSET: give several fields their values; `hset(key, mapping=...)` is its successor."""
         command = _hashes.hmset(key, mapping)
         return self._queue(command.spec, command.words)
@@ -803,9 +803,9 @@ class PipelineCommands(Generic[T]):
     def hset(
         self,
         key: Key,
-        field: Arg | None = None,
-        value: Arg | None = None,
-        mapping: Items[Arg, Arg] | None = None,
+        field: Arg | T | None = None,
+        value: Arg | T | None = None,
+        mapping: Items[Arg | T, Arg | T] | None = None,
     ) -> Reply[int]:
         """HSET: give fields their values."""
         if mapping is None and field is not None and value is not None:
@@ -816,7 +816,7 @@ class PipelineCommands(Generic[T]):
     def hsetex(
         self,
         key: Key,
-        mapping: Items[Arg, Arg],
+        mapping: Items[Arg | T, Arg | T],
         *,
         ex: Seconds | None = None,
         px: Milliseconds | None = None,
@@ -834,11 +834,11 @@ class PipelineCommands(Generic[T]):
         )
         return self._queue(command.spec, command.words)
 
-    def hsetnx(self, key: Key, field: Arg, value: Arg) -> Reply[bool]:
+    def hsetnx(self, key: Key, field: Arg | T, value: Arg | T) -> Reply[bool]:
         """HSETNX: give a field a value only if it has none."""
         return self._queue(_hashes._HSETNX, (b"HSETNX", key, field, value))
 
-    def hstrlen(self, key: Key, field: Arg) -> Reply[int]:
+    def hstrlen(self, key: Key, field: Arg | T) -> Reply[int]:
         """HSTRLEN: read the length of a field's value in bytes; 0 where there is no such field."""
         return self._queue(_hashes._HSTRLEN, (b"HSTRLEN", key, field))
 
@@ -852,7 +852,7 @@ class PipelineCommands(Generic[T]):
         self,
         key: Key,
         time: Seconds,
-        *fields: Arg,
+        *fields: Arg | T,
         nx: bool = False,
         xx: bool = False,
         gt: bool = False,
@@ -866,7 +866,7 @@ class PipelineCommands(Generic[T]):
         self,
         key: Key,
         when: Instant,
-        *fields: Arg,
+        *fields: Arg | T,
         nx: bool = False,
         xx: bool = False,
         gt: bool = False,
@@ -876,12 +876,12 @@ class PipelineCommands(Generic[T]):
         command = _hash_times.hexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._queue(command.spec, command.words)
 
-    def hexpiretime(self, key: Key, *fields: Arg) -> Reply[list[int]]:
+    def hexpiretime(self, key: Key, *fields: Arg | T) -> Reply[list[int]]:
         """HEXPIRETIME: read when fields will go."""
         command = _hash_times.hexpiretime(key, *fields)
         return self._queue(command.spec, command.words)
 
-    def hpersist(self, key: Key, *fields: Arg) -> Reply[list[int]]:
+    def hpersist(self, key: Key, *fields: Arg | T) -> Reply[list[int]]:
         """HPERSIST: take the time to live of fields away."""
         command = _hash_times.hpersist(key, *fields)
         return self._queue(command.spec, command.words)
@@ -890,7 +890,7 @@ class PipelineCommands(Generic[T]):
         self,
         key: Key,
         time: Milliseconds,
-        *fields: Arg,
+        *fields: Arg | T,
         nx: bool = False,
         xx: bool = False,
         gt: bool = False,
@@ -904,7 +904,7 @@ class PipelineCommands(Generic[T]):
         self,
         key: Key,
         when: InstantMs,
-        *fields: Arg,
+        *fields: Arg | T,
         nx: bool = False,
         xx: bool = False,
         gt: bool = False,
@@ -914,17 +914,17 @@ class PipelineCommands(Generic[T]):
         command = _hash_times.hpexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._queue(command.spec, command.words)
 
-    def hpexpiretime(self, key: Key, *fields: Arg) -> Reply[list[int]]:
+    def hpexpiretime(self, key: Key, *fields: Arg | T) -> Reply[list[int]]:
         """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch."""
         command = _hash_times.hpexpiretime(key, *fields)
         return self._queue(command.spec, command.words)
 
-    def hpttl(self, key: Key, *fields: Arg) -> Reply[list[int]]:
+    def hpttl(self, key: Key, *fields: Arg | T) -> Reply[list[int]]:
         """HPTTL: read the time to live of fields in milliseconds."""
         command = _hash_times.hpttl(key, *fields)
         return self._queue(command.spec, command.words)
 
-    def httl(self, key: Key, *fields: Arg) -> Reply[list[int]]:
+    def httl(self, key: Key, *fields: Arg | T) -> Reply[list[int]]:
         """HTTL: read the time to live of fields."""
         command = _hash_times.httl(key, *fields)
         return self._queue(command.spec, command.words)
@@ -973,7 +973,7 @@ class PipelineCommands(Generic[T]):
         """LINDEX: get the item at a position; negative ones count from the end."""
         return self._queue(_lists._LINDEX, (b"LINDEX", key, index))
 
-    def linsert(self, key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg, value: Arg) -> Reply[int]:
+    def linsert(self, key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg | T, value: Arg | T) -> Reply[int]:
         """LINSERT: put an item before or after the first one that equals `pivot`."""
         return self._queue(_lists._LINSERT, (b"LINSERT", key, where, pivot, value))
 
@@ -1012,7 +1012,7 @@ class PipelineCommands(Generic[T]):
         def lpos(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             rank: int | None = None,
             count: None = None,
             maxlen: int | None = None,
@@ -1021,7 +1021,7 @@ class PipelineCommands(Generic[T]):
         def lpos(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             rank: int | None = None,
             *,
             count: int,
@@ -1031,16 +1031,25 @@ class PipelineCommands(Generic[T]):
         def lpos(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             rank: int | None,
             count: int,
             maxlen: int | None = None,
         ) -> Reply[list[int]]: ...
+        @overload
+        def lpos(
+            self,
+            key: Key,
+            value: Arg | T,
+            rank: int | None = None,
+            count: int | None = None,
+            maxlen: int | None = None,
+        ) -> Reply[int | list[int] | None]: ...
 
     def lpos(
         self,
         key: Key,
-        value: Arg,
+        value: Arg | T,
         rank: int | None = None,
         count: int | None = None,
         maxlen: int | None = None,
@@ -1049,11 +1058,11 @@ class PipelineCommands(Generic[T]):
         command = _lists.lpos(key, value, rank, count, maxlen)
         return self._queue(command.spec, command.words)
 
-    def lpush(self, key: Key, *values: Arg) -> Reply[int]:
+    def lpush(self, key: Key, *values: Arg | T) -> Reply[int]:
         """LPUSH: put items at the head, one after the other, so that the last one given ends up first."""
         return self._queue(_lists._LPUSH, (b"LPUSH", key, *values))
 
-    def lpushx(self, key: Key, *values: Arg) -> Reply[int]:
+    def lpushx(self, key: Key, *values: Arg | T) -> Reply[int]:
         """LPUSHX: put items at the head, only if the list exists."""
         return self._queue(_lists._LPUSHX, (b"LPUSHX", key, *values))
 
@@ -1061,11 +1070,11 @@ class PipelineCommands(Generic[T]):
         """LRANGE: get the items from `start` to `end`, both included; negative positions count from the end."""
         return self._queue(_lists._LRANGE, (b"LRANGE", key, start, end))
 
-    def lrem(self, key: Key, count: int, value: Arg) -> Reply[int]:
+    def lrem(self, key: Key, count: int, value: Arg | T) -> Reply[int]:
         """LREM: remove items that equal `value`."""
         return self._queue(_lists._LREM, (b"LREM", key, count, value))
 
-    def lset(self, key: Key, index: int, value: Arg) -> Reply[bool]:
+    def lset(self, key: Key, index: int, value: Arg | T) -> Reply[bool]:
         """LSET: replace the item at a position; negative ones count from the end."""
         return self._queue(_lists._LSET, (b"LSET", key, index, value))
 
@@ -1088,17 +1097,17 @@ class PipelineCommands(Generic[T]):
         """RPOPLPUSH: move the last item of one list to the head of another."""
         return self._queue(_lists._RPOPLPUSH, (b"RPOPLPUSH", source, destination))
 
-    def rpush(self, key: Key, *values: Arg) -> Reply[int]:
+    def rpush(self, key: Key, *values: Arg | T) -> Reply[int]:
         """RPUSH: put items at the tail, in the order given."""
         return self._queue(_lists._RPUSH, (b"RPUSH", key, *values))
 
-    def rpushx(self, key: Key, *values: Arg) -> Reply[int]:
+    def rpushx(self, key: Key, *values: Arg | T) -> Reply[int]:
         """RPUSHX: put items at the tail, only if the list exists."""
         return self._queue(_lists._RPUSHX, (b"RPUSHX", key, *values))
 
     # sets
 
-    def sadd(self, key: Key, *members: Arg) -> Reply[int]:
+    def sadd(self, key: Key, *members: Arg | T) -> Reply[int]:
         """SADD: put members into a set."""
         return self._queue(_sets._SADD, (b"SADD", key, *members))
 
@@ -1127,7 +1136,7 @@ class PipelineCommands(Generic[T]):
         """SINTERSTORE: store the members that are in all of the sets, in place of what was in `dest`."""
         return self._queue(_sets._SINTERSTORE, (b"SINTERSTORE", dest, *keys))
 
-    def sismember(self, key: Key, member: Arg) -> Reply[bool]:
+    def sismember(self, key: Key, member: Arg | T) -> Reply[bool]:
         """SISMEMBER: tell whether a member is in a set."""
         return self._queue(_sets._SISMEMBER, (b"SISMEMBER", key, member))
 
@@ -1135,11 +1144,11 @@ class PipelineCommands(Generic[T]):
         """SMEMBERS: get all members; empty when there is no set."""
         return self._queue(_sets._SMEMBERS, (b"SMEMBERS", key))
 
-    def smismember(self, key: Key, *members: Arg) -> Reply[list[bool]]:
+    def smismember(self, key: Key, *members: Arg | T) -> Reply[list[bool]]:
         """SMISMEMBER: tell of each member, in the order given, whether it is in a set."""
         return self._queue(_sets._SMISMEMBER, (b"SMISMEMBER", key, *members))
 
-    def smove(self, source: Key, destination: Key, member: Arg) -> Reply[bool]:
+    def smove(self, source: Key, destination: Key, member: Arg | T) -> Reply[bool]:
         """SMOVE: take a member out of one set and put it into another."""
         return self._queue(_sets._SMOVE, (b"SMOVE", source, destination, member))
 
@@ -1167,7 +1176,7 @@ class PipelineCommands(Generic[T]):
         """SRANDMEMBER: look at members picked at random."""
         return self._queue(_sets._SRANDMEMBER, (b"SRANDMEMBER", key) if count is None else (b"SRANDMEMBER", key, count))
 
-    def srem(self, key: Key, *members: Arg) -> Reply[int]:
+    def srem(self, key: Key, *members: Arg | T) -> Reply[int]:
         """SREM: take members out of a set."""
         return self._queue(_sets._SREM, (b"SREM", key, *members))
 
@@ -1219,7 +1228,7 @@ class PipelineCommands(Generic[T]):
         def zadd(
             self,
             key: Key,
-            mapping: Items[Arg, float],
+            mapping: Items[Arg | T, float],
             *,
             nx: bool = False,
             xx: bool = False,
@@ -1232,7 +1241,7 @@ class PipelineCommands(Generic[T]):
         def zadd(
             self,
             key: Key,
-            mapping: Items[Arg, float],
+            mapping: Items[Arg | T, float],
             *,
             nx: bool = False,
             xx: bool = False,
@@ -1245,7 +1254,7 @@ class PipelineCommands(Generic[T]):
         def zadd(
             self,
             key: Key,
-            mapping: Items[Arg, float],
+            mapping: Items[Arg | T, float],
             *,
             nx: bool = False,
             xx: bool = False,
@@ -1258,7 +1267,7 @@ class PipelineCommands(Generic[T]):
     def zadd(
         self,
         key: Key,
-        mapping: Items[Arg, float],
+        mapping: Items[Arg | T, float],
         *,
         nx: bool = False,
         xx: bool = False,
@@ -1275,7 +1284,7 @@ class PipelineCommands(Generic[T]):
         """ZCARD: count the members; 0 where there is no sorted set."""
         return self._queue(_sorted_sets._ZCARD, (b"ZCARD", key))
 
-    def zincrby(self, key: Key, amount: float, member: Arg) -> Reply[float]:
+    def zincrby(self, key: Key, amount: float, member: Arg | T) -> Reply[float]:
         """ZINCRBY: add to a member's score; a missing member counts as one of score 0."""
         return self._queue(_sorted_sets._ZINCRBY, (b"ZINCRBY", key, amount, member))
 
@@ -1289,7 +1298,7 @@ class PipelineCommands(Generic[T]):
         command = _sorted_sets.zmpop(keys, order, count)
         return self._queue(command.spec, command.words)
 
-    def zmscore(self, key: Key, *members: Arg) -> Reply[list[float | None]]:
+    def zmscore(self, key: Key, *members: Arg | T) -> Reply[list[float | None]]:
         """ZMSCORE: get the score of each member, in the order given; None for one that is not there."""
         return self._queue(_sorted_sets._ZMSCORE, (b"ZMSCORE", key, *members))
 
@@ -1343,32 +1352,32 @@ class PipelineCommands(Generic[T]):
     if TYPE_CHECKING:
 
         @overload
-        def zrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> Reply[int | None]: ...
+        def zrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> Reply[int | None]: ...
         @overload
-        def zrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Reply[Ranking | None]: ...
+        def zrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Reply[Ranking | None]: ...
         @overload
-        def zrank(self, key: Key, member: Arg, withscore: bool) -> Reply[int | Ranking | None]: ...
+        def zrank(self, key: Key, member: Arg | T, withscore: bool) -> Reply[int | Ranking | None]: ...
 
-    def zrank(self, key: Key, member: Arg, withscore: bool = False) -> Reply[Any]:
+    def zrank(self, key: Key, member: Arg | T, withscore: bool = False) -> Reply[Any]:
         """ZRANK: get a member's place, counted from 0 at the lowest score."""
         if withscore:
             return self._queue(_sorted_sets._ZRANK_SCORE, (b"ZRANK", key, member, b"WITHSCORE"))
         return self._queue(_sorted_sets._ZRANK, (b"ZRANK", key, member))
 
-    def zrem(self, key: Key, *members: Arg) -> Reply[int]:
+    def zrem(self, key: Key, *members: Arg | T) -> Reply[int]:
         """ZREM: take members out of a sorted set."""
         return self._queue(_sorted_sets._ZREM, (b"ZREM", key, *members))
 
     if TYPE_CHECKING:
 
         @overload
-        def zrevrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> Reply[int | None]: ...
+        def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> Reply[int | None]: ...
         @overload
-        def zrevrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Reply[Ranking | None]: ...
+        def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Reply[Ranking | None]: ...
         @overload
-        def zrevrank(self, key: Key, member: Arg, withscore: bool) -> Reply[int | Ranking | None]: ...
+        def zrevrank(self, key: Key, member: Arg | T, withscore: bool) -> Reply[int | Ranking | None]: ...
 
-    def zrevrank(self, key: Key, member: Arg, withscore: bool = False) -> Reply[Any]:
+    def zrevrank(self, key: Key, member: Arg | T, withscore: bool = False) -> Reply[Any]:
         """ZREVRANK: get a member's place, counted from 0 at the highest score."""
         if withscore:
             return self._queue(_sorted_sets._ZREVRANK_SCORE, (b"ZREVRANK", key, member, b"WITHSCORE"))
@@ -1420,7 +1429,7 @@ class PipelineCommands(Generic[T]):
         command = _sorted_sets.zscan(key, cursor, match, count, noscores=noscores)
         return self._queue(command.spec, command.words)
 
-    def zscore(self, key: Key, member: Arg) -> Reply[float | None]:
+    def zscore(self, key: Key, member: Arg | T) -> Reply[float | None]:
         """ZSCORE: get a member's score; None where there is no such member."""
         return self._queue(_sorted_sets._ZSCORE, (b"ZSCORE", key, member))
 
@@ -1817,7 +1826,7 @@ class PipelineCommands(Generic[T]):
         def xadd(
             self,
             key: Key,
-            fields: Items[Arg, Arg],
+            fields: Items[Arg | T, Arg | T],
             id: Arg = "*",
             *,
             nomkstream: Literal[False] = False,
@@ -1831,7 +1840,7 @@ class PipelineCommands(Generic[T]):
         def xadd(
             self,
             key: Key,
-            fields: Items[Arg, Arg],
+            fields: Items[Arg | T, Arg | T],
             id: Arg = "*",
             *,
             nomkstream: bool,
@@ -1845,7 +1854,7 @@ class PipelineCommands(Generic[T]):
     def xadd(
         self,
         key: Key,
-        fields: Items[Arg, Arg],
+        fields: Items[Arg | T, Arg | T],
         id: Arg = "*",
         *,
         nomkstream: bool = False,
@@ -2253,7 +2262,7 @@ class PipelineCommands(Generic[T]):
         self,
         script: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Reply[Any]:
         """EVAL: run a Lua script on the server."""
         command = _scripting.eval(script, keys, args)
@@ -2263,7 +2272,7 @@ class PipelineCommands(Generic[T]):
         self,
         script: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Reply[Any]:
         """EVAL_RO: run a Lua script that may not write, on a replica too."""
         command = _scripting.eval_ro(script, keys, args)
@@ -2273,7 +2282,7 @@ class PipelineCommands(Generic[T]):
         self,
         sha: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Reply[Any]:
         """EVALSHA: run a Lua script that the server knows, named by its hash."""
         command = _scripting.evalsha(sha, keys, args)
@@ -2283,7 +2292,7 @@ class PipelineCommands(Generic[T]):
         self,
         sha: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Reply[Any]:
         """EVALSHA_RO: run a Lua script that the server knows and that may not write, on a replica too."""
         command = _scripting.evalsha_ro(sha, keys, args)
@@ -2293,7 +2302,7 @@ class PipelineCommands(Generic[T]):
         self,
         function: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Reply[Any]:
         """FCALL: call a function of a library on the server."""
         command = _scripting.fcall(function, keys, args)
@@ -2303,7 +2312,7 @@ class PipelineCommands(Generic[T]):
         self,
         function: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Reply[Any]:
         """FCALL_RO: call a function that is marked `no-writes`, on a replica too."""
         command = _scripting.fcall_ro(function, keys, args)
@@ -2497,7 +2506,7 @@ class PipelineCommands(Generic[T]):
         """CLIENT UNPAUSE: end what `client_pause` began."""
         return self._queue(_connection._CLIENT_UNPAUSE, (b"CLIENT", b"UNPAUSE"))
 
-    def echo(self, message: Arg) -> Reply[T]:
+    def echo(self, message: Arg | T) -> Reply[T]:
         """ECHO: have the server say what it was told."""
         return self._queue(_connection._ECHO, (b"ECHO", message))
 

@@ -83,7 +83,7 @@ else:
 
 __all__ = ["Commands"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=str | bytes)
 """What strings of the caller's data are read as: str or bytes."""
 
 
@@ -826,7 +826,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_strings._DECRBY, (b"DECRBY", key, amount))
 
-    def delifeq(self, key: Key, value: Arg) -> bool:
+    def delifeq(self, key: Key, value: Arg | T) -> bool:
         """DELIFEQ: delete a key if it holds this value; only Valkey has it.
 
         Args:
@@ -900,7 +900,7 @@ class Commands(Generic[T]):
         command = _strings.getex(key, ex=ex, px=px, exat=exat, pxat=pxat, persist=persist)
         return self._execute(command.spec, command.words)
 
-    def getset(self, key: Key, value: Arg) -> T | None:
+    def getset(self, key: Key, value: Arg | T) -> T | None:
         """GETSET: give a key a value and return the former one; `set(..., get=True)` is its successor.
 
         Args:
@@ -971,7 +971,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_strings._MGET, (b"MGET", *keys))
 
-    def mset(self, mapping: Items[Key, Arg]) -> bool:
+    def mset(self, mapping: Items[Key, Arg | T]) -> bool:
         """MSET: give several keys their values at once.
 
         Args:
@@ -990,7 +990,7 @@ class Commands(Generic[T]):
 
     def msetex(
         self,
-        mapping: Items[Key, Arg],
+        mapping: Items[Key, Arg | T],
         *,
         ex: Seconds | None = None,
         px: Milliseconds | None = None,
@@ -1023,7 +1023,7 @@ class Commands(Generic[T]):
         command = _strings.msetex(mapping, ex=ex, px=px, exat=exat, pxat=pxat, keepttl=keepttl, nx=nx, xx=xx)
         return self._execute(command.spec, command.words)
 
-    def msetnx(self, mapping: Items[Key, Arg]) -> bool:
+    def msetnx(self, mapping: Items[Key, Arg | T]) -> bool:
         """MSETNX: give several keys their values, only if none of them exists.
 
         Args:
@@ -1040,7 +1040,7 @@ class Commands(Generic[T]):
         command = _strings.msetnx(mapping)
         return self._execute(command.spec, command.words)
 
-    def psetex(self, key: Key, time_ms: Milliseconds, value: Arg) -> bool:
+    def psetex(self, key: Key, time_ms: Milliseconds, value: Arg | T) -> bool:
         """PSETEX: give a key a value and a time to live in milliseconds; `set(..., px=)` is its successor.
 
         Args:
@@ -1062,7 +1062,7 @@ class Commands(Generic[T]):
         def set(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             *,
             ex: Seconds | None = None,
             px: Milliseconds | None = None,
@@ -1071,14 +1071,14 @@ class Commands(Generic[T]):
             keepttl: bool = False,
             nx: bool = False,
             xx: bool = False,
-            ifeq: Arg | None = None,
+            ifeq: Arg | T | None = None,
             get: Literal[False] = False,
         ) -> bool: ...
         @overload
         def set(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             *,
             ex: Seconds | None = None,
             px: Milliseconds | None = None,
@@ -1087,14 +1087,14 @@ class Commands(Generic[T]):
             keepttl: bool = False,
             nx: bool = False,
             xx: bool = False,
-            ifeq: Arg | None = None,
+            ifeq: Arg | T | None = None,
             get: Literal[True],
         ) -> T | None: ...
         @overload
         def set(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             *,
             ex: Seconds | None = None,
             px: Milliseconds | None = None,
@@ -1103,14 +1103,14 @@ class Commands(Generic[T]):
             keepttl: bool = False,
             nx: bool = False,
             xx: bool = False,
-            ifeq: Arg | None = None,
+            ifeq: Arg | T | None = None,
             get: bool,
         ) -> bool | T | None: ...
 
     def set(
         self,
         key: Key,
-        value: Arg,
+        value: Arg | T,
         *,
         ex: Seconds | None = None,
         px: Milliseconds | None = None,
@@ -1119,7 +1119,7 @@ class Commands(Generic[T]):
         keepttl: bool = False,
         nx: bool = False,
         xx: bool = False,
-        ifeq: Arg | None = None,
+        ifeq: Arg | T | None = None,
         get: bool = False,
     ) -> Any:
         """SET: give a key a value, whatever it held before.
@@ -1160,7 +1160,7 @@ class Commands(Generic[T]):
         )
         return self._execute(command.spec, command.words)
 
-    def setex(self, key: Key, time: Seconds, value: Arg) -> bool:
+    def setex(self, key: Key, time: Seconds, value: Arg | T) -> bool:
         """SETEX: give a key a value and a time to live; `set(..., ex=)` is its successor.
 
         Args:
@@ -1176,7 +1176,7 @@ class Commands(Generic[T]):
         command = _strings.setex(key, time, value)
         return self._execute(command.spec, command.words)
 
-    def setnx(self, key: Key, value: Arg) -> bool:
+    def setnx(self, key: Key, value: Arg | T) -> bool:
         """SETNX: give a key a value only if it has none; `set(..., nx=True)` is its successor.
 
         Args:
@@ -1322,7 +1322,7 @@ class Commands(Generic[T]):
 
     # hashes
 
-    def hdel(self, key: Key, *fields: Arg) -> int:
+    def hdel(self, key: Key, *fields: Arg | T) -> int:
         """HDEL: delete fields; a hash without fields is no key any more.
 
         Args:
@@ -1336,7 +1336,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_hashes._HDEL, (b"HDEL", key, *fields))
 
-    def hexists(self, key: Key, field: Arg) -> bool:
+    def hexists(self, key: Key, field: Arg | T) -> bool:
         """HEXISTS: tell whether a hash has a field.
 
         Args:
@@ -1347,7 +1347,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_hashes._HEXISTS, (b"HEXISTS", key, field))
 
-    def hget(self, key: Key, field: Arg) -> T | None:
+    def hget(self, key: Key, field: Arg | T) -> T | None:
         """HGET: read the value of a field.
 
         Args:
@@ -1376,7 +1376,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_hashes._HGETALL, (b"HGETALL", key))
 
-    def hgetdel(self, key: Key, *fields: Arg) -> list[T | None]:
+    def hgetdel(self, key: Key, *fields: Arg | T) -> list[T | None]:
         """HGETDEL: read the values of fields and delete the fields.
 
         Args:
@@ -1397,7 +1397,7 @@ class Commands(Generic[T]):
     def hgetex(
         self,
         key: Key,
-        *fields: Arg,
+        *fields: Arg | T,
         ex: Seconds | None = None,
         px: Milliseconds | None = None,
         exat: Instant | None = None,
@@ -1426,7 +1426,7 @@ class Commands(Generic[T]):
         command = _hashes.hgetex(key, *fields, ex=ex, px=px, exat=exat, pxat=pxat, persist=persist)
         return self._execute(command.spec, command.words)
 
-    def hincrby(self, key: Key, field: Arg, amount: int = 1) -> int:
+    def hincrby(self, key: Key, field: Arg | T, amount: int = 1) -> int:
         """HINCRBY: add to the whole number in a field.
 
         Args:
@@ -1441,7 +1441,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_hashes._HINCRBY, (b"HINCRBY", key, field, amount))
 
-    def hincrbyfloat(self, key: Key, field: Arg, amount: float) -> float:
+    def hincrbyfloat(self, key: Key, field: Arg | T, amount: float) -> float:
         """HINCRBYFLOAT: add to the number in a field.
 
         Args:
@@ -1479,7 +1479,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_hashes._HLEN, (b"HLEN", key))
 
-    def hmget(self, key: Key, *fields: Arg) -> list[T | None]:
+    def hmget(self, key: Key, *fields: Arg | T) -> list[T | None]:
         """HMGET: read the values of several fields.
 
         Args:
@@ -1493,7 +1493,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_hashes._HMGET, (b"HMGET", key, *fields))
 
-    def hmset(self, key: Key, mapping: Items[Arg, Arg]) -> bool:
+    def hmset(self, key: Key, mapping: Items[Arg | T, Arg | T]) -> bool:
         """HMSET: give several fields their values; `hset(key, mapping=...)` is its successor.
 
         Args:
@@ -1615,9 +1615,9 @@ class Commands(Generic[T]):
     def hset(
         self,
         key: Key,
-        field: Arg | None = None,
-        value: Arg | None = None,
-        mapping: Items[Arg, Arg] | None = None,
+        field: Arg | T | None = None,
+        value: Arg | T | None = None,
+        mapping: Items[Arg | T, Arg | T] | None = None,
     ) -> int:
         """HSET: give fields their values.
 
@@ -1643,7 +1643,7 @@ class Commands(Generic[T]):
     def hsetex(
         self,
         key: Key,
-        mapping: Items[Arg, Arg],
+        mapping: Items[Arg | T, Arg | T],
         *,
         ex: Seconds | None = None,
         px: Milliseconds | None = None,
@@ -1683,7 +1683,7 @@ class Commands(Generic[T]):
         )
         return self._execute(command.spec, command.words)
 
-    def hsetnx(self, key: Key, field: Arg, value: Arg) -> bool:
+    def hsetnx(self, key: Key, field: Arg | T, value: Arg | T) -> bool:
         """HSETNX: give a field a value only if it has none.
 
         Args:
@@ -1698,7 +1698,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_hashes._HSETNX, (b"HSETNX", key, field, value))
 
-    def hstrlen(self, key: Key, field: Arg) -> int:
+    def hstrlen(self, key: Key, field: Arg | T) -> int:
         """HSTRLEN: read the length of a field's value in bytes; 0 where there is no such field.
 
         Args:
@@ -1728,7 +1728,7 @@ class Commands(Generic[T]):
         self,
         key: Key,
         time: Seconds,
-        *fields: Arg,
+        *fields: Arg | T,
         nx: bool = False,
         xx: bool = False,
         gt: bool = False,
@@ -1760,7 +1760,7 @@ class Commands(Generic[T]):
         self,
         key: Key,
         when: Instant,
-        *fields: Arg,
+        *fields: Arg | T,
         nx: bool = False,
         xx: bool = False,
         gt: bool = False,
@@ -1788,7 +1788,7 @@ class Commands(Generic[T]):
         command = _hash_times.hexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._execute(command.spec, command.words)
 
-    def hexpiretime(self, key: Key, *fields: Arg) -> list[int]:
+    def hexpiretime(self, key: Key, *fields: Arg | T) -> list[int]:
         """HEXPIRETIME: read when fields will go.
 
         Args:
@@ -1806,7 +1806,7 @@ class Commands(Generic[T]):
         command = _hash_times.hexpiretime(key, *fields)
         return self._execute(command.spec, command.words)
 
-    def hpersist(self, key: Key, *fields: Arg) -> list[int]:
+    def hpersist(self, key: Key, *fields: Arg | T) -> list[int]:
         """HPERSIST: take the time to live of fields away.
 
         Args:
@@ -1828,7 +1828,7 @@ class Commands(Generic[T]):
         self,
         key: Key,
         time: Milliseconds,
-        *fields: Arg,
+        *fields: Arg | T,
         nx: bool = False,
         xx: bool = False,
         gt: bool = False,
@@ -1860,7 +1860,7 @@ class Commands(Generic[T]):
         self,
         key: Key,
         when: InstantMs,
-        *fields: Arg,
+        *fields: Arg | T,
         nx: bool = False,
         xx: bool = False,
         gt: bool = False,
@@ -1888,7 +1888,7 @@ class Commands(Generic[T]):
         command = _hash_times.hpexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
         return self._execute(command.spec, command.words)
 
-    def hpexpiretime(self, key: Key, *fields: Arg) -> list[int]:
+    def hpexpiretime(self, key: Key, *fields: Arg | T) -> list[int]:
         """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch.
 
         Args:
@@ -1906,7 +1906,7 @@ class Commands(Generic[T]):
         command = _hash_times.hpexpiretime(key, *fields)
         return self._execute(command.spec, command.words)
 
-    def hpttl(self, key: Key, *fields: Arg) -> list[int]:
+    def hpttl(self, key: Key, *fields: Arg | T) -> list[int]:
         """HPTTL: read the time to live of fields in milliseconds.
 
         Args:
@@ -1924,7 +1924,7 @@ class Commands(Generic[T]):
         command = _hash_times.hpttl(key, *fields)
         return self._execute(command.spec, command.words)
 
-    def httl(self, key: Key, *fields: Arg) -> list[int]:
+    def httl(self, key: Key, *fields: Arg | T) -> list[int]:
         """HTTL: read the time to live of fields.
 
         Args:
@@ -2050,7 +2050,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_lists._LINDEX, (b"LINDEX", key, index))
 
-    def linsert(self, key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg, value: Arg) -> int:
+    def linsert(self, key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg | T, value: Arg | T) -> int:
         """LINSERT: put an item before or after the first one that equals `pivot`.
 
         Returns:
@@ -2126,7 +2126,7 @@ class Commands(Generic[T]):
         def lpos(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             rank: int | None = None,
             count: None = None,
             maxlen: int | None = None,
@@ -2135,19 +2135,35 @@ class Commands(Generic[T]):
         def lpos(
             self,
             key: Key,
-            value: Arg,
+            value: Arg | T,
             rank: int | None = None,
             *,
             count: int,
             maxlen: int | None = None,
         ) -> list[int]: ...
         @overload
-        def lpos(self, key: Key, value: Arg, rank: int | None, count: int, maxlen: int | None = None) -> list[int]: ...
+        def lpos(
+            self,
+            key: Key,
+            value: Arg | T,
+            rank: int | None,
+            count: int,
+            maxlen: int | None = None,
+        ) -> list[int]: ...
+        @overload
+        def lpos(
+            self,
+            key: Key,
+            value: Arg | T,
+            rank: int | None = None,
+            count: int | None = None,
+            maxlen: int | None = None,
+        ) -> int | list[int] | None: ...
 
     def lpos(
         self,
         key: Key,
-        value: Arg,
+        value: Arg | T,
         rank: int | None = None,
         count: int | None = None,
         maxlen: int | None = None,
@@ -2169,7 +2185,7 @@ class Commands(Generic[T]):
         command = _lists.lpos(key, value, rank, count, maxlen)
         return self._execute(command.spec, command.words)
 
-    def lpush(self, key: Key, *values: Arg) -> int:
+    def lpush(self, key: Key, *values: Arg | T) -> int:
         """LPUSH: put items at the head, one after the other, so that the last one given ends up first.
 
         Returns:
@@ -2179,7 +2195,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_lists._LPUSH, (b"LPUSH", key, *values))
 
-    def lpushx(self, key: Key, *values: Arg) -> int:
+    def lpushx(self, key: Key, *values: Arg | T) -> int:
         """LPUSHX: put items at the head, only if the list exists.
 
         Returns:
@@ -2196,7 +2212,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_lists._LRANGE, (b"LRANGE", key, start, end))
 
-    def lrem(self, key: Key, count: int, value: Arg) -> int:
+    def lrem(self, key: Key, count: int, value: Arg | T) -> int:
         """LREM: remove items that equal `value`.
 
         Args:
@@ -2211,7 +2227,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_lists._LREM, (b"LREM", key, count, value))
 
-    def lset(self, key: Key, index: int, value: Arg) -> bool:
+    def lset(self, key: Key, index: int, value: Arg | T) -> bool:
         """LSET: replace the item at a position; negative ones count from the end.
 
         Raises:
@@ -2261,7 +2277,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_lists._RPOPLPUSH, (b"RPOPLPUSH", source, destination))
 
-    def rpush(self, key: Key, *values: Arg) -> int:
+    def rpush(self, key: Key, *values: Arg | T) -> int:
         """RPUSH: put items at the tail, in the order given.
 
         Returns:
@@ -2271,7 +2287,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_lists._RPUSH, (b"RPUSH", key, *values))
 
-    def rpushx(self, key: Key, *values: Arg) -> int:
+    def rpushx(self, key: Key, *values: Arg | T) -> int:
         """RPUSHX: put items at the tail, only if the list exists.
 
         Returns:
@@ -2283,7 +2299,7 @@ class Commands(Generic[T]):
 
     # sets
 
-    def sadd(self, key: Key, *members: Arg) -> int:
+    def sadd(self, key: Key, *members: Arg | T) -> int:
         """SADD: put members into a set.
 
         Returns:
@@ -2350,7 +2366,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_sets._SINTERSTORE, (b"SINTERSTORE", dest, *keys))
 
-    def sismember(self, key: Key, member: Arg) -> bool:
+    def sismember(self, key: Key, member: Arg | T) -> bool:
         """SISMEMBER: tell whether a member is in a set.
 
         Since: 1.0. Cost: O(1). Source: redis.io/commands/sismember
@@ -2366,14 +2382,14 @@ class Commands(Generic[T]):
         """
         return self._execute(_sets._SMEMBERS, (b"SMEMBERS", key))
 
-    def smismember(self, key: Key, *members: Arg) -> list[bool]:
+    def smismember(self, key: Key, *members: Arg | T) -> list[bool]:
         """SMISMEMBER: tell of each member, in the order given, whether it is in a set.
 
         Since: 6.2. Cost: O(members). Source: redis.io/commands/smismember
         """
         return self._execute(_sets._SMISMEMBER, (b"SMISMEMBER", key, *members))
 
-    def smove(self, source: Key, destination: Key, member: Arg) -> bool:
+    def smove(self, source: Key, destination: Key, member: Arg | T) -> bool:
         """SMOVE: take a member out of one set and put it into another.
 
         Returns:
@@ -2432,7 +2448,7 @@ class Commands(Generic[T]):
             _sets._SRANDMEMBER, (b"SRANDMEMBER", key) if count is None else (b"SRANDMEMBER", key, count)
         )
 
-    def srem(self, key: Key, *members: Arg) -> int:
+    def srem(self, key: Key, *members: Arg | T) -> int:
         """SREM: take members out of a set.
 
         Returns:
@@ -2547,7 +2563,7 @@ class Commands(Generic[T]):
         def zadd(
             self,
             key: Key,
-            mapping: Items[Arg, float],
+            mapping: Items[Arg | T, float],
             *,
             nx: bool = False,
             xx: bool = False,
@@ -2560,7 +2576,7 @@ class Commands(Generic[T]):
         def zadd(
             self,
             key: Key,
-            mapping: Items[Arg, float],
+            mapping: Items[Arg | T, float],
             *,
             nx: bool = False,
             xx: bool = False,
@@ -2573,7 +2589,7 @@ class Commands(Generic[T]):
         def zadd(
             self,
             key: Key,
-            mapping: Items[Arg, float],
+            mapping: Items[Arg | T, float],
             *,
             nx: bool = False,
             xx: bool = False,
@@ -2586,7 +2602,7 @@ class Commands(Generic[T]):
     def zadd(
         self,
         key: Key,
-        mapping: Items[Arg, float],
+        mapping: Items[Arg | T, float],
         *,
         nx: bool = False,
         xx: bool = False,
@@ -2628,7 +2644,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_sorted_sets._ZCARD, (b"ZCARD", key))
 
-    def zincrby(self, key: Key, amount: float, member: Arg) -> float:
+    def zincrby(self, key: Key, amount: float, member: Arg | T) -> float:
         """ZINCRBY: add to a member's score; a missing member counts as one of score 0.
 
         Returns:
@@ -2661,7 +2677,7 @@ class Commands(Generic[T]):
         command = _sorted_sets.zmpop(keys, order, count)
         return self._execute(command.spec, command.words)
 
-    def zmscore(self, key: Key, *members: Arg) -> list[float | None]:
+    def zmscore(self, key: Key, *members: Arg | T) -> list[float | None]:
         """ZMSCORE: get the score of each member, in the order given; None for one that is not there.
 
         Wire: strings on RESP2, doubles on RESP3.
@@ -2761,13 +2777,13 @@ class Commands(Generic[T]):
     if TYPE_CHECKING:
 
         @overload
-        def zrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
+        def zrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> int | None: ...
         @overload
-        def zrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
+        def zrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Ranking | None: ...
         @overload
-        def zrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+        def zrank(self, key: Key, member: Arg | T, withscore: bool) -> int | Ranking | None: ...
 
-    def zrank(self, key: Key, member: Arg, withscore: bool = False) -> Any:
+    def zrank(self, key: Key, member: Arg | T, withscore: bool = False) -> Any:
         """ZRANK: get a member's place, counted from 0 at the lowest score.
 
         Args:
@@ -2786,7 +2802,7 @@ class Commands(Generic[T]):
             return self._execute(_sorted_sets._ZRANK_SCORE, (b"ZRANK", key, member, b"WITHSCORE"))
         return self._execute(_sorted_sets._ZRANK, (b"ZRANK", key, member))
 
-    def zrem(self, key: Key, *members: Arg) -> int:
+    def zrem(self, key: Key, *members: Arg | T) -> int:
         """ZREM: take members out of a sorted set.
 
         Returns:
@@ -2799,13 +2815,13 @@ class Commands(Generic[T]):
     if TYPE_CHECKING:
 
         @overload
-        def zrevrank(self, key: Key, member: Arg, withscore: Literal[False] = False) -> int | None: ...
+        def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> int | None: ...
         @overload
-        def zrevrank(self, key: Key, member: Arg, withscore: Literal[True]) -> Ranking | None: ...
+        def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Ranking | None: ...
         @overload
-        def zrevrank(self, key: Key, member: Arg, withscore: bool) -> int | Ranking | None: ...
+        def zrevrank(self, key: Key, member: Arg | T, withscore: bool) -> int | Ranking | None: ...
 
-    def zrevrank(self, key: Key, member: Arg, withscore: bool = False) -> Any:
+    def zrevrank(self, key: Key, member: Arg | T, withscore: bool = False) -> Any:
         """ZREVRANK: get a member's place, counted from 0 at the highest score.
 
         Args:
@@ -2885,7 +2901,7 @@ class Commands(Generic[T]):
         command = _sorted_sets.zscan(key, cursor, match, count, noscores=noscores)
         return self._execute(command.spec, command.words)
 
-    def zscore(self, key: Key, member: Arg) -> float | None:
+    def zscore(self, key: Key, member: Arg | T) -> float | None:
         """ZSCORE: get a member's score; None where there is no such member.
 
         Wire: a string on RESP2, a double on RESP3.
@@ -3491,7 +3507,7 @@ class Commands(Generic[T]):
         def xadd(
             self,
             key: Key,
-            fields: Items[Arg, Arg],
+            fields: Items[Arg | T, Arg | T],
             id: Arg = "*",
             *,
             nomkstream: Literal[False] = False,
@@ -3505,7 +3521,7 @@ class Commands(Generic[T]):
         def xadd(
             self,
             key: Key,
-            fields: Items[Arg, Arg],
+            fields: Items[Arg | T, Arg | T],
             id: Arg = "*",
             *,
             nomkstream: bool,
@@ -3519,7 +3535,7 @@ class Commands(Generic[T]):
     def xadd(
         self,
         key: Key,
-        fields: Items[Arg, Arg],
+        fields: Items[Arg | T, Arg | T],
         id: Arg = "*",
         *,
         nomkstream: bool = False,
@@ -4230,7 +4246,12 @@ class Commands(Generic[T]):
 
     # scripting
 
-    def eval(self, script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Any:
+    def eval(
+        self,
+        script: str | bytes,
+        keys: Key | Iterable[Key] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
+    ) -> Any:
         """EVAL: run a Lua script on the server.
 
         Args:
@@ -4249,7 +4270,12 @@ class Commands(Generic[T]):
         command = _scripting.eval(script, keys, args)
         return self._execute(command.spec, command.words)
 
-    def eval_ro(self, script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Any:
+    def eval_ro(
+        self,
+        script: str | bytes,
+        keys: Key | Iterable[Key] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
+    ) -> Any:
         """EVAL_RO: run a Lua script that may not write, on a replica too.
 
         Args:
@@ -4268,7 +4294,12 @@ class Commands(Generic[T]):
         command = _scripting.eval_ro(script, keys, args)
         return self._execute(command.spec, command.words)
 
-    def evalsha(self, sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Any:
+    def evalsha(
+        self,
+        sha: str | bytes,
+        keys: Key | Iterable[Key] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
+    ) -> Any:
         """EVALSHA: run a Lua script that the server knows, named by its hash.
 
         Args:
@@ -4288,7 +4319,12 @@ class Commands(Generic[T]):
         command = _scripting.evalsha(sha, keys, args)
         return self._execute(command.spec, command.words)
 
-    def evalsha_ro(self, sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Any:
+    def evalsha_ro(
+        self,
+        sha: str | bytes,
+        keys: Key | Iterable[Key] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
+    ) -> Any:
         """EVALSHA_RO: run a Lua script that the server knows and that may not write, on a replica too.
 
         Args:
@@ -4308,7 +4344,12 @@ class Commands(Generic[T]):
         command = _scripting.evalsha_ro(sha, keys, args)
         return self._execute(command.spec, command.words)
 
-    def fcall(self, function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Any:
+    def fcall(
+        self,
+        function: str | bytes,
+        keys: Key | Iterable[Key] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
+    ) -> Any:
         """FCALL: call a function of a library on the server.
 
         Args:
@@ -4331,7 +4372,7 @@ class Commands(Generic[T]):
         self,
         function: str | bytes,
         keys: Key | Iterable[Key] = (),
-        args: Arg | Iterable[Arg] = (),
+        args: Arg | T | Iterable[Arg | T] = (),
     ) -> Any:
         """FCALL_RO: call a function that is marked `no-writes`, on a replica too.
 
@@ -4791,7 +4832,7 @@ class Commands(Generic[T]):
         """
         return self._execute(_connection._CLIENT_UNPAUSE, (b"CLIENT", b"UNPAUSE"))
 
-    def echo(self, message: Arg) -> T:
+    def echo(self, message: Arg | T) -> T:
         """ECHO: have the server say what it was told.
 
         Args:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from carmine.commands.arguments import Password
-    from carmine.types import Arg, Items, Seconds
+    from carmine.types import Arg, Items, Seconds, Value
 
 
 def _client(line: str) -> dict[str, str]:
@@ -333,7 +333,7 @@ def client_unpause() -> Command[bool]:
     return Command(_CLIENT_UNPAUSE, (b"CLIENT", b"UNPAUSE"))
 
 
-def echo(message: Arg) -> Command[Text]:
+def echo(message: Value) -> Command[Text]:
     """ECHO: have the server say what it was told.
 
     Args:

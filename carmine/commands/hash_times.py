@@ -13,7 +13,7 @@ from carmine.commands.words import condition, counted_fields, instant, instant_m
 
 if TYPE_CHECKING:
     from carmine.commands.words import InstantMs, Milliseconds
-    from carmine.types import Arg, Instant, Key, Seconds
+    from carmine.types import Instant, Key, Seconds, Value
 
 
 _HEXPIRE = spec("HEXPIRE")
@@ -30,7 +30,7 @@ _HTTL = spec("HTTL")
 def hexpire(
     key: Key,
     time: Seconds,
-    *fields: Arg,
+    *fields: Value,
     nx: bool = False,
     xx: bool = False,
     gt: bool = False,
@@ -65,7 +65,7 @@ def hexpire(
 def hexpireat(
     key: Key,
     when: Instant,
-    *fields: Arg,
+    *fields: Value,
     nx: bool = False,
     xx: bool = False,
     gt: bool = False,
@@ -97,7 +97,7 @@ def hexpireat(
     return Command(_HPEXPIREAT, (b"HPEXPIREAT", key, number, *limits))
 
 
-def hexpiretime(key: Key, *fields: Arg) -> Command[list[int]]:
+def hexpiretime(key: Key, *fields: Value) -> Command[list[int]]:
     """HEXPIRETIME: read when fields will go.
 
     Args:
@@ -115,7 +115,7 @@ def hexpiretime(key: Key, *fields: Arg) -> Command[list[int]]:
     return Command(_HEXPIRETIME, (b"HEXPIRETIME", key, *counted_fields("HEXPIRETIME", fields)))
 
 
-def hpersist(key: Key, *fields: Arg) -> Command[list[int]]:
+def hpersist(key: Key, *fields: Value) -> Command[list[int]]:
     """HPERSIST: take the time to live of fields away.
 
     Args:
@@ -136,7 +136,7 @@ def hpersist(key: Key, *fields: Arg) -> Command[list[int]]:
 def hpexpire(
     key: Key,
     time: Milliseconds,
-    *fields: Arg,
+    *fields: Value,
     nx: bool = False,
     xx: bool = False,
     gt: bool = False,
@@ -169,7 +169,7 @@ def hpexpire(
 def hpexpireat(
     key: Key,
     when: InstantMs,
-    *fields: Arg,
+    *fields: Value,
     nx: bool = False,
     xx: bool = False,
     gt: bool = False,
@@ -198,7 +198,7 @@ def hpexpireat(
     return Command(_HPEXPIREAT, (b"HPEXPIREAT", key, instant_ms("when", when), *limits))
 
 
-def hpexpiretime(key: Key, *fields: Arg) -> Command[list[int]]:
+def hpexpiretime(key: Key, *fields: Value) -> Command[list[int]]:
     """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch.
 
     Args:
@@ -216,7 +216,7 @@ def hpexpiretime(key: Key, *fields: Arg) -> Command[list[int]]:
     return Command(_HPEXPIRETIME, (b"HPEXPIRETIME", key, *counted_fields("HPEXPIRETIME", fields)))
 
 
-def hpttl(key: Key, *fields: Arg) -> Command[list[int]]:
+def hpttl(key: Key, *fields: Value) -> Command[list[int]]:
     """HPTTL: read the time to live of fields in milliseconds.
 
     Args:
@@ -234,7 +234,7 @@ def hpttl(key: Key, *fields: Arg) -> Command[list[int]]:
     return Command(_HPTTL, (b"HPTTL", key, *counted_fields("HPTTL", fields)))
 
 
-def httl(key: Key, *fields: Arg) -> Command[list[int]]:
+def httl(key: Key, *fields: Value) -> Command[list[int]]:
     """HTTL: read the time to live of fields.
 
     Args:

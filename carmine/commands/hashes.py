@@ -15,7 +15,7 @@ from carmine.errors import UsageError
 
 if TYPE_CHECKING:
     from carmine.commands.words import InstantMs, Milliseconds
-    from carmine.types import Arg, Instant, Items, Key, ScanPage, Seconds
+    from carmine.types import Arg, Instant, Items, Key, ScanPage, Seconds, Value
 
 _HDEL = spec("HDEL")
 _HEXISTS = spec("HEXISTS", decoders.flag)
@@ -40,7 +40,7 @@ _HSTRLEN = spec("HSTRLEN")
 _HVALS = spec("HVALS")
 
 
-def hdel(key: Key, *fields: Arg) -> Command[int]:
+def hdel(key: Key, *fields: Value) -> Command[int]:
     """HDEL: delete fields; a hash without fields is no key any more.
 
     Args:
@@ -55,7 +55,7 @@ def hdel(key: Key, *fields: Arg) -> Command[int]:
     return Command(_HDEL, (b"HDEL", key, *fields))
 
 
-def hexists(key: Key, field: Arg) -> Command[bool]:
+def hexists(key: Key, field: Value) -> Command[bool]:
     """HEXISTS: tell whether a hash has a field.
 
     Args:
@@ -67,7 +67,7 @@ def hexists(key: Key, field: Arg) -> Command[bool]:
     return Command(_HEXISTS, (b"HEXISTS", key, field))
 
 
-def hget(key: Key, field: Arg) -> Command[Text | None]:
+def hget(key: Key, field: Value) -> Command[Text | None]:
     """HGET: read the value of a field.
 
     Args:
@@ -98,7 +98,7 @@ def hgetall(key: Key) -> Command[dict[Text, Text]]:
     return Command(_HGETALL, (b"HGETALL", key))
 
 
-def hgetdel(key: Key, *fields: Arg) -> Command[list[Text | None]]:
+def hgetdel(key: Key, *fields: Value) -> Command[list[Text | None]]:
     """HGETDEL: read the values of fields and delete the fields.
 
     Args:
@@ -118,7 +118,7 @@ def hgetdel(key: Key, *fields: Arg) -> Command[list[Text | None]]:
 
 def hgetex(
     key: Key,
-    *fields: Arg,
+    *fields: Value,
     ex: Seconds | None = None,
     px: Milliseconds | None = None,
     exat: Instant | None = None,
@@ -148,7 +148,7 @@ def hgetex(
     return Command(_HGETEX, (b"HGETEX", key, *times, *counted_fields("HGETEX", fields)))
 
 
-def hincrby(key: Key, field: Arg, amount: int = 1) -> Command[int]:
+def hincrby(key: Key, field: Value, amount: int = 1) -> Command[int]:
     """HINCRBY: add to the whole number in a field.
 
     Args:
@@ -164,7 +164,7 @@ def hincrby(key: Key, field: Arg, amount: int = 1) -> Command[int]:
     return Command(_HINCRBY, (b"HINCRBY", key, field, amount))
 
 
-def hincrbyfloat(key: Key, field: Arg, amount: float) -> Command[float]:
+def hincrbyfloat(key: Key, field: Value, amount: float) -> Command[float]:
     """HINCRBYFLOAT: add to the number in a field.
 
     Args:
@@ -205,7 +205,7 @@ def hlen(key: Key) -> Command[int]:
     return Command(_HLEN, (b"HLEN", key))
 
 
-def hmget(key: Key, *fields: Arg) -> Command[list[Text | None]]:
+def hmget(key: Key, *fields: Value) -> Command[list[Text | None]]:
     """HMGET: read the values of several fields.
 
     Args:
@@ -220,7 +220,7 @@ def hmget(key: Key, *fields: Arg) -> Command[list[Text | None]]:
     return Command(_HMGET, (b"HMGET", key, *fields))
 
 
-def hmset(key: Key, mapping: Items[Arg, Arg]) -> Command[bool]:
+def hmset(key: Key, mapping: Items[Value, Value]) -> Command[bool]:
     """HMSET: give several fields their values; `hset(key, mapping=...)` is its successor.
 
     Args:
@@ -321,7 +321,7 @@ def hscan(
 
 
 def hset(
-    key: Key, field: Arg | None = None, value: Arg | None = None, mapping: Items[Arg, Arg] | None = None
+    key: Key, field: Value | None = None, value: Value | None = None, mapping: Items[Value, Value] | None = None
 ) -> Command[int]:
     """HSET: give fields their values.
 
@@ -353,7 +353,7 @@ def hset(
 
 def hsetex(
     key: Key,
-    mapping: Items[Arg, Arg],
+    mapping: Items[Value, Value],
     *,
     ex: Seconds | None = None,
     px: Milliseconds | None = None,
@@ -400,7 +400,7 @@ def hsetex(
     return Command(_HSETEX, (*words, b"FIELDS", len(pairs) // 2, *pairs))
 
 
-def hsetnx(key: Key, field: Arg, value: Arg) -> Command[bool]:
+def hsetnx(key: Key, field: Value, value: Value) -> Command[bool]:
     """HSETNX: give a field a value only if it has none.
 
     Args:
@@ -416,7 +416,7 @@ def hsetnx(key: Key, field: Arg, value: Arg) -> Command[bool]:
     return Command(_HSETNX, (b"HSETNX", key, field, value))
 
 
-def hstrlen(key: Key, field: Arg) -> Command[int]:
+def hstrlen(key: Key, field: Value) -> Command[int]:
     """HSTRLEN: read the length of a field's value in bytes; 0 where there is no such field.
 
     Args:

@@ -16,7 +16,7 @@ from carmine.types import Popped, PoppedItems
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from carmine.types import Arg, Key, Seconds, Side
+    from carmine.types import Arg, Key, Seconds, Side, Value
 
 
 def _popped(reply: Any) -> Popped[Any] | None:
@@ -151,7 +151,7 @@ def lindex(key: Key, index: int) -> Command[Text | None]:
     return Command(_LINDEX, (b"LINDEX", key, index))
 
 
-def linsert(key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg, value: Arg) -> Command[int]:
+def linsert(key: Key, where: Literal["BEFORE", "AFTER"], pivot: Value, value: Value) -> Command[int]:
     """LINSERT: put an item before or after the first one that equals `pivot`.
 
     Returns:
@@ -226,16 +226,20 @@ def lpop(key: Key, count: int | None = None) -> Command[Any]:
 
 @overload
 def lpos(
-    key: Key, value: Arg, rank: int | None = None, count: None = None, maxlen: int | None = None
+    key: Key, value: Value, rank: int | None = None, count: None = None, maxlen: int | None = None
 ) -> Command[int | None]: ...
 @overload
 def lpos(
-    key: Key, value: Arg, rank: int | None = None, *, count: int, maxlen: int | None = None
+    key: Key, value: Value, rank: int | None = None, *, count: int, maxlen: int | None = None
 ) -> Command[list[int]]: ...
 @overload
-def lpos(key: Key, value: Arg, rank: int | None, count: int, maxlen: int | None = None) -> Command[list[int]]: ...
+def lpos(key: Key, value: Value, rank: int | None, count: int, maxlen: int | None = None) -> Command[list[int]]: ...
+@overload
 def lpos(
-    key: Key, value: Arg, rank: int | None = None, count: int | None = None, maxlen: int | None = None
+    key: Key, value: Value, rank: int | None = None, count: int | None = None, maxlen: int | None = None
+) -> Command[int | list[int] | None]: ...
+def lpos(
+    key: Key, value: Value, rank: int | None = None, count: int | None = None, maxlen: int | None = None
 ) -> Command[Any]:
     """LPOS: find the positions of an item.
 
@@ -261,7 +265,7 @@ def lpos(
     return Command(_LPOS, tuple(words))
 
 
-def lpush(key: Key, *values: Arg) -> Command[int]:
+def lpush(key: Key, *values: Value) -> Command[int]:
     """LPUSH: put items at the head, one after the other, so that the last one given ends up first.
 
     Returns:
@@ -272,7 +276,7 @@ def lpush(key: Key, *values: Arg) -> Command[int]:
     return Command(_LPUSH, (b"LPUSH", key, *values))
 
 
-def lpushx(key: Key, *values: Arg) -> Command[int]:
+def lpushx(key: Key, *values: Value) -> Command[int]:
     """LPUSHX: put items at the head, only if the list exists.
 
     Returns:
@@ -291,7 +295,7 @@ def lrange(key: Key, start: int, end: int) -> Command[list[Text]]:
     return Command(_LRANGE, (b"LRANGE", key, start, end))
 
 
-def lrem(key: Key, count: int, value: Arg) -> Command[int]:
+def lrem(key: Key, count: int, value: Value) -> Command[int]:
     """LREM: remove items that equal `value`.
 
     Args:
@@ -307,7 +311,7 @@ def lrem(key: Key, count: int, value: Arg) -> Command[int]:
     return Command(_LREM, (b"LREM", key, count, value))
 
 
-def lset(key: Key, index: int, value: Arg) -> Command[bool]:
+def lset(key: Key, index: int, value: Value) -> Command[bool]:
     """LSET: replace the item at a position; negative ones count from the end.
 
     Raises:
@@ -358,7 +362,7 @@ def rpoplpush(source: Key, destination: Key) -> Command[Text | None]:
     return Command(_RPOPLPUSH, (b"RPOPLPUSH", source, destination))
 
 
-def rpush(key: Key, *values: Arg) -> Command[int]:
+def rpush(key: Key, *values: Value) -> Command[int]:
     """RPUSH: put items at the tail, in the order given.
 
     Returns:
@@ -369,7 +373,7 @@ def rpush(key: Key, *values: Arg) -> Command[int]:
     return Command(_RPUSH, (b"RPUSH", key, *values))
 
 
-def rpushx(key: Key, *values: Arg) -> Command[int]:
+def rpushx(key: Key, *values: Value) -> Command[int]:
     """RPUSHX: put items at the tail, only if the list exists.
 
     Returns:

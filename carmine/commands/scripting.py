@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from carmine.commands.command import Spec
-    from carmine.types import Arg, Key
+    from carmine.types import Arg, Key, Value
 
 
 def _library(raw: Any) -> Library:
@@ -79,7 +79,7 @@ def _call(
     return Command(command, (name, program, len(names), *names, *some_args(command.name, args)))
 
 
-def eval(script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Command[Any]:
+def eval(script: str | bytes, keys: Key | Iterable[Key] = (), args: Value | Iterable[Value] = ()) -> Command[Any]:
     """EVAL: run a Lua script on the server.
 
     Args:
@@ -98,7 +98,7 @@ def eval(script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterab
     return _call(_EVAL, b"EVAL", script, keys, args)
 
 
-def eval_ro(script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Command[Any]:
+def eval_ro(script: str | bytes, keys: Key | Iterable[Key] = (), args: Value | Iterable[Value] = ()) -> Command[Any]:
     """EVAL_RO: run a Lua script that may not write, on a replica too.
 
     Args:
@@ -117,7 +117,7 @@ def eval_ro(script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Ite
     return _call(_EVAL_RO, b"EVAL_RO", script, keys, args)
 
 
-def evalsha(sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Command[Any]:
+def evalsha(sha: str | bytes, keys: Key | Iterable[Key] = (), args: Value | Iterable[Value] = ()) -> Command[Any]:
     """EVALSHA: run a Lua script that the server knows, named by its hash.
 
     Args:
@@ -137,7 +137,7 @@ def evalsha(sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterab
     return _call(_EVALSHA, b"EVALSHA", sha, keys, args)
 
 
-def evalsha_ro(sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Command[Any]:
+def evalsha_ro(sha: str | bytes, keys: Key | Iterable[Key] = (), args: Value | Iterable[Value] = ()) -> Command[Any]:
     """EVALSHA_RO: run a Lua script that the server knows and that may not write, on a replica too.
 
     Args:
@@ -157,7 +157,7 @@ def evalsha_ro(sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Ite
     return _call(_EVALSHA_RO, b"EVALSHA_RO", sha, keys, args)
 
 
-def fcall(function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Command[Any]:
+def fcall(function: str | bytes, keys: Key | Iterable[Key] = (), args: Value | Iterable[Value] = ()) -> Command[Any]:
     """FCALL: call a function of a library on the server.
 
     Args:
@@ -176,7 +176,7 @@ def fcall(function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Ite
     return _call(_FCALL, b"FCALL", function, keys, args)
 
 
-def fcall_ro(function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | Iterable[Arg] = ()) -> Command[Any]:
+def fcall_ro(function: str | bytes, keys: Key | Iterable[Key] = (), args: Value | Iterable[Value] = ()) -> Command[Any]:
     """FCALL_RO: call a function that is marked `no-writes`, on a replica too.
 
     Args:

@@ -15,7 +15,7 @@ from carmine.commands.specs import spec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from carmine.types import Arg, Key, ScanPage
+    from carmine.types import Arg, Key, ScanPage, Value
 
 _SADD = spec("SADD")
 _SCARD = spec("SCARD")
@@ -37,7 +37,7 @@ _SUNION = spec("SUNION", decoders.members)
 _SUNIONSTORE = spec("SUNIONSTORE")
 
 
-def sadd(key: Key, *members: Arg) -> Command[int]:
+def sadd(key: Key, *members: Value) -> Command[int]:
     """SADD: put members into a set.
 
     Returns:
@@ -112,7 +112,7 @@ def sinterstore(dest: Key, *keys: Key) -> Command[int]:
     return Command(_SINTERSTORE, (b"SINTERSTORE", dest, *keys))
 
 
-def sismember(key: Key, member: Arg) -> Command[bool]:
+def sismember(key: Key, member: Value) -> Command[bool]:
     """SISMEMBER: tell whether a member is in a set.
 
     Since: 1.0. Cost: O(1). Source: redis.io/commands/sismember
@@ -130,7 +130,7 @@ def smembers(key: Key) -> Command[set[Text]]:
     return Command(_SMEMBERS, (b"SMEMBERS", key))
 
 
-def smismember(key: Key, *members: Arg) -> Command[list[bool]]:
+def smismember(key: Key, *members: Value) -> Command[list[bool]]:
     """SMISMEMBER: tell of each member, in the order given, whether it is in a set.
 
     Since: 6.2. Cost: O(members). Source: redis.io/commands/smismember
@@ -138,7 +138,7 @@ def smismember(key: Key, *members: Arg) -> Command[list[bool]]:
     return Command(_SMISMEMBER, (b"SMISMEMBER", key, *members))
 
 
-def smove(source: Key, destination: Key, member: Arg) -> Command[bool]:
+def smove(source: Key, destination: Key, member: Value) -> Command[bool]:
     """SMOVE: take a member out of one set and put it into another.
 
     Returns:
@@ -192,7 +192,7 @@ def srandmember(key: Key, count: int | None = None) -> Command[Any]:
     return Command(_SRANDMEMBER, (b"SRANDMEMBER", key) if count is None else (b"SRANDMEMBER", key, count))
 
 
-def srem(key: Key, *members: Arg) -> Command[int]:
+def srem(key: Key, *members: Value) -> Command[int]:
     """SREM: take members out of a set.
 
     Returns:

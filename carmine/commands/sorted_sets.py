@@ -19,7 +19,7 @@ from carmine.types import PoppedMember, PoppedMembers, Ranking, ScoredMember
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from carmine.types import Arg, Items, Key, ScanPage, Seconds
+    from carmine.types import Arg, Items, Key, ScanPage, Seconds, Value
 
 
 def _popped_member(raw: Any) -> PoppedMember[Any] | None:
@@ -114,7 +114,7 @@ def bzpopmin(keys: Key | Iterable[Key], timeout: Seconds = 0) -> Command[PoppedM
 @overload
 def zadd(
     key: Key,
-    mapping: Items[Arg, float],
+    mapping: Items[Value, float],
     *,
     nx: bool = False,
     xx: bool = False,
@@ -126,7 +126,7 @@ def zadd(
 @overload
 def zadd(
     key: Key,
-    mapping: Items[Arg, float],
+    mapping: Items[Value, float],
     *,
     nx: bool = False,
     xx: bool = False,
@@ -138,7 +138,7 @@ def zadd(
 @overload
 def zadd(
     key: Key,
-    mapping: Items[Arg, float],
+    mapping: Items[Value, float],
     *,
     nx: bool = False,
     xx: bool = False,
@@ -149,7 +149,7 @@ def zadd(
 ) -> Command[int | float | None]: ...
 def zadd(
     key: Key,
-    mapping: Items[Arg, float],
+    mapping: Items[Value, float],
     *,
     nx: bool = False,
     xx: bool = False,
@@ -205,7 +205,7 @@ def zcard(key: Key) -> Command[int]:
     return Command(_ZCARD, (b"ZCARD", key))
 
 
-def zincrby(key: Key, amount: float, member: Arg) -> Command[float]:
+def zincrby(key: Key, amount: float, member: Value) -> Command[float]:
     """ZINCRBY: add to a member's score; a missing member counts as one of score 0.
 
     Returns:
@@ -238,7 +238,7 @@ def zmpop(
     return Command(_ZMPOP, words if count is None else (*words, b"COUNT", count))
 
 
-def zmscore(key: Key, *members: Arg) -> Command[list[float | None]]:
+def zmscore(key: Key, *members: Value) -> Command[list[float | None]]:
     """ZMSCORE: get the score of each member, in the order given; None for one that is not there.
 
     Wire: strings on RESP2, doubles on RESP3.
@@ -332,12 +332,12 @@ def zrandmember(key: Key, count: int | None = None, withscores: bool = False) ->
 
 
 @overload
-def zrank(key: Key, member: Arg, withscore: Literal[False] = False) -> Command[int | None]: ...
+def zrank(key: Key, member: Value, withscore: Literal[False] = False) -> Command[int | None]: ...
 @overload
-def zrank(key: Key, member: Arg, withscore: Literal[True]) -> Command[Ranking | None]: ...
+def zrank(key: Key, member: Value, withscore: Literal[True]) -> Command[Ranking | None]: ...
 @overload
-def zrank(key: Key, member: Arg, withscore: bool) -> Command[int | Ranking | None]: ...
-def zrank(key: Key, member: Arg, withscore: bool = False) -> Command[Any]:
+def zrank(key: Key, member: Value, withscore: bool) -> Command[int | Ranking | None]: ...
+def zrank(key: Key, member: Value, withscore: bool = False) -> Command[Any]:
     """ZRANK: get a member's place, counted from 0 at the lowest score.
 
     Args:
@@ -357,7 +357,7 @@ def zrank(key: Key, member: Arg, withscore: bool = False) -> Command[Any]:
     return Command(_ZRANK, (b"ZRANK", key, member))
 
 
-def zrem(key: Key, *members: Arg) -> Command[int]:
+def zrem(key: Key, *members: Value) -> Command[int]:
     """ZREM: take members out of a sorted set.
 
     Returns:
@@ -369,12 +369,12 @@ def zrem(key: Key, *members: Arg) -> Command[int]:
 
 
 @overload
-def zrevrank(key: Key, member: Arg, withscore: Literal[False] = False) -> Command[int | None]: ...
+def zrevrank(key: Key, member: Value, withscore: Literal[False] = False) -> Command[int | None]: ...
 @overload
-def zrevrank(key: Key, member: Arg, withscore: Literal[True]) -> Command[Ranking | None]: ...
+def zrevrank(key: Key, member: Value, withscore: Literal[True]) -> Command[Ranking | None]: ...
 @overload
-def zrevrank(key: Key, member: Arg, withscore: bool) -> Command[int | Ranking | None]: ...
-def zrevrank(key: Key, member: Arg, withscore: bool = False) -> Command[Any]:
+def zrevrank(key: Key, member: Value, withscore: bool) -> Command[int | Ranking | None]: ...
+def zrevrank(key: Key, member: Value, withscore: bool = False) -> Command[Any]:
     """ZREVRANK: get a member's place, counted from 0 at the highest score.
 
     Args:
@@ -435,7 +435,7 @@ def zscan(
     return Command(_ZSCAN_PLAIN if noscores else _ZSCAN, tuple(words))
 
 
-def zscore(key: Key, member: Arg) -> Command[float | None]:
+def zscore(key: Key, member: Value) -> Command[float | None]:
     """ZSCORE: get a member's score; None where there is no such member.
 
     Wire: a string on RESP2, a double on RESP3.

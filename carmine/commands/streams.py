@@ -17,7 +17,7 @@ from carmine.errors import UsageError
 
 if TYPE_CHECKING:
     from carmine.stream_types import StreamEntry
-    from carmine.types import Arg, Items, Key, Seconds
+    from carmine.types import Arg, Items, Key, Seconds, Value
 
 _XADD = spec("XADD")
 _XDEL = spec("XDEL")
@@ -36,7 +36,7 @@ _XTRIM = spec("XTRIM")
 @overload
 def xadd(
     key: Key,
-    fields: Items[Arg, Arg],
+    fields: Items[Value, Value],
     id: Arg = "*",
     *,
     nomkstream: Literal[False] = False,
@@ -49,7 +49,7 @@ def xadd(
 @overload
 def xadd(
     key: Key,
-    fields: Items[Arg, Arg],
+    fields: Items[Value, Value],
     id: Arg = "*",
     *,
     nomkstream: bool,
@@ -61,7 +61,7 @@ def xadd(
 ) -> Command[Text | None]: ...
 def xadd(
     key: Key,
-    fields: Items[Arg, Arg],
+    fields: Items[Value, Value],
     id: Arg = "*",
     *,
     nomkstream: bool = False,

@@ -11,7 +11,7 @@ from carmine.commands.words import expiry, flattened, milliseconds, only_one, se
 
 if TYPE_CHECKING:
     from carmine.commands.words import InstantMs, Milliseconds
-    from carmine.types import Arg, Instant, Items, Key, Seconds
+    from carmine.types import Arg, Instant, Items, Key, Seconds, Value
 
 
 _DECR = spec("DECR")
@@ -67,7 +67,7 @@ def decrby(key: Key, amount: int) -> Command[int]:
     return Command(_DECRBY, (b"DECRBY", key, amount))
 
 
-def delifeq(key: Key, value: Arg) -> Command[bool]:
+def delifeq(key: Key, value: Value) -> Command[bool]:
     """DELIFEQ: delete a key if it holds this value; only Valkey has it.
 
     Args:
@@ -144,7 +144,7 @@ def getex(
     return Command(_GETEX, words)
 
 
-def getset(key: Key, value: Arg) -> Command[Text | None]:
+def getset(key: Key, value: Value) -> Command[Text | None]:
     """GETSET: give a key a value and return the former one; `set(..., get=True)` is its successor.
 
     Args:
@@ -220,7 +220,7 @@ def mget(*keys: Key) -> Command[list[Text | None]]:
     return Command(_MGET, (b"MGET", *keys))
 
 
-def mset(mapping: Items[Key, Arg]) -> Command[bool]:
+def mset(mapping: Items[Key, Value]) -> Command[bool]:
     """MSET: give several keys their values at once.
 
     Args:
@@ -238,7 +238,7 @@ def mset(mapping: Items[Key, Arg]) -> Command[bool]:
 
 
 def msetex(
-    mapping: Items[Key, Arg],
+    mapping: Items[Key, Value],
     *,
     ex: Seconds | None = None,
     px: Milliseconds | None = None,
@@ -277,7 +277,7 @@ def msetex(
     return Command(_MSETEX, tuple(words))
 
 
-def msetnx(mapping: Items[Key, Arg]) -> Command[bool]:
+def msetnx(mapping: Items[Key, Value]) -> Command[bool]:
     """MSETNX: give several keys their values, only if none of them exists.
 
     Args:
@@ -294,7 +294,7 @@ def msetnx(mapping: Items[Key, Arg]) -> Command[bool]:
     return Command(_MSETNX, (b"MSETNX", *flattened("MSETNX", mapping)))
 
 
-def psetex(key: Key, time_ms: Milliseconds, value: Arg) -> Command[bool]:
+def psetex(key: Key, time_ms: Milliseconds, value: Value) -> Command[bool]:
     """PSETEX: give a key a value and a time to live in milliseconds; `set(..., px=)` is its successor.
 
     Args:
@@ -313,7 +313,7 @@ def psetex(key: Key, time_ms: Milliseconds, value: Arg) -> Command[bool]:
 @overload
 def set(
     key: Key,
-    value: Arg,
+    value: Value,
     *,
     ex: Seconds | None = None,
     px: Milliseconds | None = None,
@@ -322,13 +322,13 @@ def set(
     keepttl: bool = False,
     nx: bool = False,
     xx: bool = False,
-    ifeq: Arg | None = None,
+    ifeq: Value | None = None,
     get: Literal[False] = False,
 ) -> Command[bool]: ...
 @overload
 def set(
     key: Key,
-    value: Arg,
+    value: Value,
     *,
     ex: Seconds | None = None,
     px: Milliseconds | None = None,
@@ -337,13 +337,13 @@ def set(
     keepttl: bool = False,
     nx: bool = False,
     xx: bool = False,
-    ifeq: Arg | None = None,
+    ifeq: Value | None = None,
     get: Literal[True],
 ) -> Command[Text | None]: ...
 @overload
 def set(
     key: Key,
-    value: Arg,
+    value: Value,
     *,
     ex: Seconds | None = None,
     px: Milliseconds | None = None,
@@ -352,12 +352,12 @@ def set(
     keepttl: bool = False,
     nx: bool = False,
     xx: bool = False,
-    ifeq: Arg | None = None,
+    ifeq: Value | None = None,
     get: bool,
 ) -> Command[bool | Text | None]: ...
 def set(
     key: Key,
-    value: Arg,
+    value: Value,
     *,
     ex: Seconds | None = None,
     px: Milliseconds | None = None,
@@ -366,7 +366,7 @@ def set(
     keepttl: bool = False,
     nx: bool = False,
     xx: bool = False,
-    ifeq: Arg | None = None,
+    ifeq: Value | None = None,
     get: bool = False,
 ) -> Command[Any]:
     """SET: give a key a value, whatever it held before.
@@ -416,7 +416,7 @@ def set(
     return Command(_SET_GET if get else _SET, tuple(words))
 
 
-def setex(key: Key, time: Seconds, value: Arg) -> Command[bool]:
+def setex(key: Key, time: Seconds, value: Value) -> Command[bool]:
     """SETEX: give a key a value and a time to live; `set(..., ex=)` is its successor.
 
     Args:
@@ -435,7 +435,7 @@ def setex(key: Key, time: Seconds, value: Arg) -> Command[bool]:
     return Command(_PSETEX, (b"PSETEX", key, number, value))
 
 
-def setnx(key: Key, value: Arg) -> Command[bool]:
+def setnx(key: Key, value: Value) -> Command[bool]:
     """SETNX: give a key a value only if it has none; `set(..., nx=True)` is its successor.
 
     Args:

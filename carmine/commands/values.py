@@ -3,7 +3,7 @@
 A value is data that comes back as it was given: a string's value, a hash's field, a member, a script's argument.
 Keys, ids, numbers, patterns, bounds and the words of the command itself are none. APPEND and SETRANGE write a part of a
 value, which must not begin with a marker, and have none either; nor have PUBLISH, since messages are not thawed, and
-commands that the table of commands does not know.
+commands that the table of commands does not know. The command functions call such arguments `Value`.
 
 Pure data and one function. A row is one of
 - `("slice", begin, stop, step)`: as Python's slices; a stop of None goes to the end;
@@ -86,7 +86,6 @@ VALUES: Final[dict[str, tuple[Row, ...]]] = {
     "MSETEX": (("counted", 1, 3, 2),),
     "MSETNX": (_PAIRED,),
     "PFADD": (_MORE,),
-    "PING": (_ONE,),
     "PSETEX": (_THIRD,),
     "RPUSH": (_MORE,),
     "RPUSHX": (_MORE,),

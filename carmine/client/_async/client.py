@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "connect_async"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=str | bytes)
 
 
 class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T], Generic[T]):
@@ -134,7 +134,7 @@ class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T
         """
         return AsyncClient[Any](pool=self._pool, decode=self._text, serializer=serializer)
 
-    async def execute(self, *words: Arg) -> Any:
+    async def execute(self, *words: Arg | T) -> Any:
         """Send any command and return its reply as the protocol gave it, strings as this client reads them.
 
         Args:

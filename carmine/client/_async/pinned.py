@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncPinnedConnection"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=str | bytes)
 
 
 class AsyncPinnedConnection(AsyncScripting, AsyncScanning[T], AsyncCommands[T], Generic[T]):
@@ -50,7 +50,7 @@ class AsyncPinnedConnection(AsyncScripting, AsyncScanning[T], AsyncCommands[T], 
         """What HELLO told about the server; empty on RESP2."""
         return self._held().info
 
-    async def execute(self, *words: Arg) -> Any:
+    async def execute(self, *words: Arg | T) -> Any:
         """Send any command and return its reply as the protocol gave it."""
         return await self._execute(lookup(words), words)
 

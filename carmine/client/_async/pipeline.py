@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncPipeline", "Queue"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=str | bytes)
 R = TypeVar("R")
 
 
@@ -36,7 +36,7 @@ class Queue(ScriptQueue, PipelineCommands[T], Generic[T]):
     def __init__(self, serializing: Serializing | None = None) -> None:
         self._queued = ReplyQueue(NEVER | STATE, refuse)
         add = self._queued.add  # the facade calls it without a frame between
-        self._queue = add if serializing is None else serializing.queue(add)  # type: ignore[method-assign]
+        self._queue = add if serializing is None else serializing.queue(add)  # type: ignore[method-assign,assignment]
         self._carried = set()
         self._is_open = False
 
@@ -44,7 +44,7 @@ class Queue(ScriptQueue, PipelineCommands[T], Generic[T]):
         """Queue a command that was made by a function of `carmine.commands`."""
         return self._queue(command.spec, command.words)
 
-    def execute(self, *words: Arg) -> Reply[Any]:
+    def execute(self, *words: Arg | T) -> Reply[Any]:
         """Queue any command; its reply comes as the protocol gave it."""
         return self._queue(lookup(words), words)
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncTransaction", "AsyncTransactionNow", "Atomic"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=str | bytes)
 
 
 class Atomic(NamedTuple):
@@ -56,7 +56,7 @@ class AsyncTransactionNow(AsyncScripting, AsyncCommands[T], Generic[T]):
     def __init__(self, transaction: AsyncTransaction[T]) -> None:
         self._transaction = transaction
 
-    async def execute(self, *words: Arg) -> Any:
+    async def execute(self, *words: Arg | T) -> Any:
         """Send any command at once and return its reply as the protocol gave it."""
         return await self._execute(lookup(words), words)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "connect"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=str | bytes)
 
 
 class Client(Engine, Scripting, Scanning[T], Commands[T], Generic[T]):
@@ -135,7 +135,7 @@ class Client(Engine, Scripting, Scanning[T], Commands[T], Generic[T]):
         """
         return Client[Any](pool=self._pool, decode=self._text, serializer=serializer)
 
-    def execute(self, *words: Arg) -> Any:
+    def execute(self, *words: Arg | T) -> Any:
         """Send any command and return its reply as the protocol gave it, strings as this client reads them.
 
         Args:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PinnedConnection"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=str | bytes)
 
 
 class PinnedConnection(Scripting, Scanning[T], Commands[T], Generic[T]):
@@ -51,7 +51,7 @@ class PinnedConnection(Scripting, Scanning[T], Commands[T], Generic[T]):
         """What HELLO told about the server; empty on RESP2."""
         return self._held().info
 
-    def execute(self, *words: Arg) -> Any:
+    def execute(self, *words: Arg | T) -> Any:
         """Send any command and return its reply as the protocol gave it."""
         return self._execute(lookup(words), words)
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Transaction", "TransactionNow", "Atomic"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=str | bytes)
 
 
 class Atomic(NamedTuple):
@@ -57,7 +57,7 @@ class TransactionNow(Scripting, Commands[T], Generic[T]):
     def __init__(self, transaction: Transaction[T]) -> None:
         self._transaction = transaction
 
-    def execute(self, *words: Arg) -> Any:
+    def execute(self, *words: Arg | T) -> Any:
         """Send any command at once and return its reply as the protocol gave it."""
         return self._execute(lookup(words), words)
 
