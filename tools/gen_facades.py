@@ -8,6 +8,11 @@ Reads the modules of GROUPS as syntax trees; nothing is imported or run. A publi
 same arguments, overloads and docstring. `Text` becomes the client's type parameter, `Value` becomes `Arg` or that
 parameter. What is written is formatted as the formatter would, so that this needs none.
 
+The sync facade holds the docstrings. The two others have their first lines, for who reads the file, and take the whole
+from it at import (ADR 9): three copies weighed more than all the code.
+
+The groups of LATE are loaded when one of their methods is first called (ADR 10).
+
 Bodies, fastest first:
 - a body that is one `return Command(SPEC, WORDS)` is written out in the facade: no call, no Command object;
 - a body that begins with `if CONDITION: return Command(SPEC, WORDS)`, once or several times, has those written out;
