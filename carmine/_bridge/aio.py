@@ -70,6 +70,11 @@ class Job(Generic[R]):
         """Whether the caller is this work itself."""
         return asyncio.current_task() is self._task
 
+    async def wait(self) -> bool:
+        """Wait until it has ended; False where it was cancelled, and so has nothing to return or raise."""
+        await asyncio.wait([self._task])
+        return not self._task.cancelled()
+
     async def join(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - both worlds have it
         """Wait until it has ended; return what it returned, or raise what it raised.
 

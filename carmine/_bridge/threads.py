@@ -67,6 +67,11 @@ class Job(Generic[R]):
         """Whether the caller is this work itself."""
         return threading.current_thread() is self._thread
 
+    def wait(self) -> bool:
+        """Wait until it has ended; nobody can cancel it."""
+        self._thread.join()
+        return True
+
     def join(self, timeout: float | None = None) -> R:
         """Wait until it has ended; return what it returned, or raise what it raised.
 

@@ -140,7 +140,7 @@ class AsyncListener(Generic[T]):
         A handler that closes its own listener returns to a worker that then ends.
         """
         await self._pubsub.aclose()
-        if not self._job.is_mine:
+        if not self._job.is_mine and await self._job.wait():
             await self._job.join()
 
     async def __aenter__(self) -> Self:

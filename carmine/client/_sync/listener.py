@@ -141,7 +141,7 @@ class Listener(Generic[T]):
         A handler that closes its own listener returns to a worker that then ends.
         """
         self._pubsub.close()
-        if not self._job.is_mine:
+        if not self._job.is_mine and self._job.wait():
             self._job.join()
 
     def __enter__(self) -> Self:
