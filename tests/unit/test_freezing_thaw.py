@@ -118,7 +118,7 @@ def test_unknown_tags_are_refused_and_shown_harmlessly(tag: str) -> None:
             b"",
             b" ",
             b"nul",
-            b"tru",
+            b"truE",
             b"[",
             b"]",
             b"{",
