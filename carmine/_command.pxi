@@ -56,6 +56,10 @@ cdef class Spec:
         """Show the name."""
         return f"Spec({self.name!r})"
 
+    def __reduce__(self):
+        """Refuse to be pickled or copied."""
+        raise TypeError("a Spec is neither copied nor pickled: all commands of its name share it")
+
 
 @cython.final
 cdef class Command:
@@ -80,6 +84,10 @@ cdef class Command:
     def __repr__(self):
         """Show the name and how many arguments follow, never the arguments."""
         return f"<Command {self.spec.name} with {len(self.words) - 1} more words>"
+
+    def __reduce__(self):
+        """Refuse to be pickled or copied."""
+        raise TypeError("a Command is neither copied nor pickled: call its function again, with the same arguments")
 
 
 @cython.final
@@ -132,6 +140,10 @@ cdef class Reply:
         """Show the command's name and whether the reply is here, never the value."""
         state = "settled" if self.is_settled else "pending"
         return f"<Reply of {self.spec.name}, {state}>"
+
+    def __reduce__(self):
+        """Refuse to be pickled or copied."""
+        raise TypeError("a Reply is neither copied nor pickled: take its value, once the pipeline was sent")
 
 
 @cython.final

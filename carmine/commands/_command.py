@@ -7,7 +7,7 @@ commands of that name and shape. This room knows no client, no connection and no
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar
 
 from carmine.errors import UsageError
 from carmine.types import Arg
@@ -70,6 +70,10 @@ class Spec:
         """Show the name."""
         return f"Spec({self.name!r})"
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise TypeError("a Spec is neither copied nor pickled: all commands of its name share it")
+
 
 class Command(Generic[T_co]):
     """One command, ready to go out; immutable by convention.
@@ -91,6 +95,10 @@ class Command(Generic[T_co]):
     def __repr__(self) -> str:
         """Show the name and how many arguments follow, never the arguments."""
         return f"<Command {self.spec.name} with {len(self.words) - 1} more words>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise TypeError("a Command is neither copied nor pickled: call its function again, with the same arguments")
 
 
 _PENDING: Final = object()
@@ -143,6 +151,10 @@ class Reply(Generic[T_co]):
         """Show the command's name and whether the reply is here, never the value."""
         state = "settled" if self.is_settled else "pending"
         return f"<Reply of {self.spec.name}, {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise TypeError("a Reply is neither copied nor pickled: take its value, once the pipeline was sent")
 
 
 class ReplyQueue:
