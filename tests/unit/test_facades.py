@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib
 import inspect
 import json
 import subprocess
@@ -29,6 +30,7 @@ from tools import gen_facades, gen_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from carmine.commands.command import Words
 
@@ -58,7 +60,7 @@ class Queued(PipelineCommands[str]):
         return self.queue[-1]
 
 
-def methods(facade: type) -> dict[str, Callable[..., Any]]:
+def methods(facade: type | ModuleType) -> dict[str, Callable[..., Any]]:
     return {name: method for name, method in vars(facade).items() if inspect.isfunction(method)}
 
 
@@ -97,6 +99,17 @@ def test_the_three_have_the_same_methods_arguments_and_docstrings() -> None:
         assert not inspect.iscoroutinefunction(now[name])
         assert not inspect.iscoroutinefunction(queued[name])
         assert inspect.iscoroutinefunction(later[name]), name
+
+
+@pytest.mark.parametrize("group", gen_facades.GROUPS)
+def test_the_functions_have_the_docstrings_of_their_methods(group: str) -> None:
+    """The same object: in a wheel they have none of their own (ADR 9)."""
+    module = importlib.import_module(f"carmine.commands.{group}")
+    mine = {name: function for name, function in methods(module).items() if name in METHODS}
+    assert mine
+    for name, function in mine.items():
+        assert function.__module__ == module.__name__, name
+        assert function.__doc__ is methods(Commands)[name].__doc__, name
 
 
 def test_without_docstrings_nothing_breaks() -> None:
