@@ -8,13 +8,17 @@
 
 pip hides a build's output, so the outcome is also written to ``carmine/_build_info.json``: one entry for each extension
 suffix (an editable checkout serves several Pythons), or ``any`` in the pure wheel.
+
+What is built also leaves out the docstrings that stand twice in the sources (``BuildModules``).
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import sys
+from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -24,6 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from setuptools import Command, Extension, setup
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +105,46 @@ def why(error: BaseException) -> str:
             return f"the compiler {cause.cmd[0]} failed with status {cause.returncode}"
         cause = cause.__cause__ or cause.__context__
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+@cache
+def facade_docs() -> dict[str, str | None]:
+    """Return the docstrings of the sync facade, by the name of the method."""
+    tree = ast.parse((HERE / "carmine" / "commands" / "_sync.py").read_bytes())
+    [facade] = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    return {node.name: ast.get_docstring(node) for node in facade.body if isinstance(node, ast.FunctionDef)}
+
+
+def without_facade_docs(source: bytes) -> bytes:
+    """Return a module with empty lines in place of each function's docstring that the sync facade holds word for word.
+
+    Nothing else changes, and no line its number: tracebacks are those of the repository.
+    """
+    lines = source.splitlines(keepends=True)
+    for function in ast.parse(source).body:
+        match function:
+            case ast.FunctionDef(body=[ast.Expr(value=ast.Constant(value=str())) as told, _, *_]):
+                first, last = told.lineno - 1, told.end_lineno or 0
+                stands_alone = not (lines[first][: told.col_offset] + lines[last - 1][told.end_col_offset :]).strip()
+                if stands_alone and ast.get_docstring(function) == facade_docs().get(function.name):
+                    lines[first:last] = [b"\n"] * (last - first)
+    return b"".join(lines)
+
+
+class BuildModules(build_py):
+    """Copy the modules; command functions leave behind the docstrings that the sync facade has too (ADR 9).
+
+    They get them back from it when they are loaded (``carmine/commands/_docs.py``). The sdist and an editable checkout
+    keep all.
+    """
+
+    def build_module(self, module: str, module_file: str, package: str) -> Any:
+        """Copy one module."""
+        copied = super().build_module(module, module_file, package)  # type: ignore[no-untyped-call]  # not typed there
+        if package == "carmine.commands" and not module.startswith("_"):
+            target = Path(copied[0])
+            target.write_bytes(without_facade_docs(target.read_bytes()))
+        return copied
 
 
 class BuildTwins(build_ext):
@@ -196,5 +241,5 @@ class Build(build):
 
 setup(
     ext_modules=extensions(),
-    cmdclass={"build": Build, "build_ext": BuildTwins, "build_note": BuildNote},
+    cmdclass={"build": Build, "build_py": BuildModules, "build_ext": BuildTwins, "build_note": BuildNote},
 )

@@ -21,11 +21,12 @@ from typing import Any
 import pytest
 
 import carmine._version
-from tools import wheels
+from tools import gen_facades, wheels
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT: dict[str, Any] = PYPROJECT["project"]
+SYNC = "carmine/commands/_sync.py"
 EXTRAS = {"embedded", "tundra", "s3", "dynamodb", "cli", "dashboard", "otel", "test", "all"}
 
 
@@ -143,15 +144,13 @@ class TestWheelMatrix:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a copy of what a build reads, with the smallest twin: the modes are under test, not the compiler."""
+    """Give a copy of what a build reads, with the smallest twin: the compiler is not under test."""
     pytest.importorskip("Cython")
     place = tmp_path_factory.mktemp("checkout")
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, place)
-    (place / "carmine").mkdir()
-    shutil.copy(ROOT / "carmine/_version.py", place / "carmine")
-    (place / "carmine/__init__.py").write_text('"""A package."""\n')
-    (place / "carmine/py.typed").touch()
+    made = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", "*.c", "*.pyx", "*.pxd", "*.pxi", "_build_info.json")
+    shutil.copytree(ROOT / "carmine", place / "carmine", ignore=made)
     (place / "carmine/_resp.pyx").write_text('"""A twin."""\n\ndef answer():\n    return 42\n')
     return place
 
@@ -210,6 +209,15 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is
 unix = pytest.mark.skipif(sys.platform == "win32", reason="the compiler is not chosen by CC there")
 
 
+@pytest.fixture(scope="module")
+def pure(checkout: Path) -> Build:
+    """Give the wheel without the extension, kept where the next build does not clear it away."""
+    made = Build(checkout, "0", **NO_COMPILER)
+    if made.wheel is not None:
+        made.wheel = made.wheel.rename(checkout / made.wheel.name)
+    return made
+
+
 @pytest.mark.slow
 class TestBuildModes:
     @needs_compiler
@@ -258,8 +266,8 @@ class TestBuildModes:
         assert made.wheel is None
 
     @unix
-    def test_without_the_extension_the_wheel_is_for_everyone(self, checkout: Path) -> None:
-        made = Build(checkout, "0", **NO_COMPILER)
+    def test_without_the_extension_the_wheel_is_for_everyone(self, pure: Build) -> None:
+        made = pure
         assert made.ok, made.output
         assert made.wheel is not None
         assert made.wheel.name.endswith("-py3-none-any.whl")
@@ -279,11 +287,110 @@ class TestBuildModes:
         assert [name for name in made.names() if name.endswith((".pyx", ".c", ".pxd", ".pxi"))] == []
 
 
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def told(function: ast.stmt) -> str | None:
+    """Return the docstring of a command function that can live without one in its own file."""
+    return ast.get_docstring(function) if isinstance(function, ast.FunctionDef) and len(function.body) > 1 else None
+
+
+def without_shared(source: str, shared: dict[str, str | None]) -> str:
+    """Return a module's tree, positions and all, without the docstrings that the facade has word for word."""
+    tree = ast.parse(source)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and told(node) and told(node) == shared.get(node.name):
+            del node.body[0]
+    return ast.dump(tree, include_attributes=True)
+
+
+ASKED = """
+import carmine, sys
+from carmine.commands.streams import xadd  # a late group, before any client asked for it
+import carmine.commands.sorting
+from carmine.commands import strings, server
+for function in (strings.get, xadd, carmine.commands.sorting.sort, server.info):
+    for facade in (carmine.Client, carmine.Pipeline, carmine.AsyncClient):
+        if getattr(facade, function.__name__).__doc__ is not function.__doc__:
+            sys.exit(f"{function} and the method of {facade} have docstrings of their own")
+print(strings.get.__doc__, xadd.__doc__, carmine.__file__)
+"""
+
+
+@pytest.fixture(scope="module")
+def site(pure: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give what the wheel installs."""
+    assert pure.wheel is not None, pure.output
+    place = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(pure.wheel) as archive:
+        archive.extractall(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def shared(site: Path) -> dict[str, str | None]:
+    [facade] = [node for node in parsed(site / SYNC).body if isinstance(node, ast.ClassDef)]
+    return {node.name: ast.get_docstring(node) for node in facade.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.slow
+class TestDocstrings:
+    """A wheel has the docstring of a command once, in the sync facade; nobody who uses it can tell (ADR 9)."""
+
+    def test_nothing_else_is_changed_and_no_line_moves(
+        self, checkout: Path, site: Path, shared: dict[str, str | None]
+    ) -> None:
+        """Every file is the repository's but for those docstrings, and every line left has its number."""
+        changed = set()
+        for path in sorted((checkout / "carmine").rglob("*.py")):
+            name = path.relative_to(checkout)
+            before, after = path.read_text(encoding="utf-8"), (site / name).read_text(encoding="utf-8")
+            if before == after:
+                continue
+            changed.add(name.as_posix())
+            assert without_shared(before, shared) == ast.dump(ast.parse(after), include_attributes=True), name
+            pairs = list(zip(before.splitlines(), after.splitlines(), strict=True))
+            assert [now for then, now in pairs if now not in ("", then)] == [], name
+        assert changed == {f"carmine/commands/{group}.py" for group in gen_facades.GROUPS}
+
+    def test_no_function_with_a_method_keeps_its_docstring(self, site: Path, shared: dict[str, str | None]) -> None:
+        files = [site / "carmine/commands" / f"{group}.py" for group in gen_facades.GROUPS]
+        functions = [node for path in files for node in parsed(path).body if isinstance(node, ast.FunctionDef)]
+        assert {node.name for node in functions if told(node) and node.name in shared} == set()
+        assert all(shared.values())
+
+    def test_a_docstring_that_the_facade_does_not_have_stays(self, checkout: Path, pure: Build) -> None:
+        """What is left out is decided by the text, not by the name."""
+        source = checkout / "carmine/commands/strings.py"
+        whole = source.read_text(encoding="utf-8")
+        assert whole.count('"""GET: ') == 1
+        source.write_text(whole.replace('"""GET: ', '"""GET, of another text: '), encoding="utf-8")
+        try:
+            made = Build(checkout, "0")
+        finally:
+            source.write_text(whole, encoding="utf-8")
+        assert '"""GET, of another text: ' in made.read("carmine/commands/strings.py")
+        assert '"""GET: ' not in pure.read("carmine/commands/strings.py")
+
+    @pytest.mark.parametrize(("switch", "first"), [("-I", "GET: "), ("-OO", "None None ")])
+    def test_functions_of_an_installed_wheel_have_them(self, site: Path, switch: str, first: str) -> None:
+        """And where Python is told to have none, nothing breaks."""
+        script = site / "asked.py"
+        script.write_text(f"import sys\nsys.path.insert(0, {str(site)!r})\n{ASKED}")
+        command = [sys.executable, "-S", switch, str(script)]  # -S: not the editable install
+        clean = {**os.environ, "CARMINE_IMPL": "python"}
+        done = subprocess.run(command, cwd=site, env=clean, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(first)
+        assert done.stdout.rstrip().endswith(str(site / "carmine/__init__.py"))
+
+
 class TestWeight:
     """A wheel is weighed after each build (tools/wheels.py), and may not grow unseen."""
 
     @staticmethod
-    def weigh(folder: Path, **sizes: int) -> int:
+    def weigh(folder: Path, **sizes: int) -> tuple[int, int]:
         wheel = folder / "x-1-py3-none-any.whl"
         with zipfile.ZipFile(wheel, "w") as archive:
             for name, size in sizes.items():
@@ -291,8 +398,9 @@ class TestWeight:
         return wheels.weigh(wheel)
 
     def test_the_core_is_weighed_and_the_layers_are_not(self, tmp_path: Path) -> None:
-        sizes = {"carmine/a.py": 900_000, "carmine/b.so": 600_000, "carmine/ext/mq/core.py": 1_000_000}
-        assert self.weigh(tmp_path, **sizes) == wheels.HEAVIEST == 1_500_000
+        core = {"carmine/a.py": 900_000, "carmine/client/b.so": 600_000}
+        layers = {"carmine/ext/mq/core.py": 1_000_000, "carmine/cli/main.py": 20_000, "carmine/embedded.py": 3_000}
+        assert self.weigh(tmp_path, **core, **layers) == (wheels.HEAVIEST, 1_023_000) == (1_500_000, 1_023_000)
 
     def test_a_byte_too_much_is_told_with_the_files_that_weigh_most(self, tmp_path: Path) -> None:
         with pytest.raises(SystemExit) as caught:
