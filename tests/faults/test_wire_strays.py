@@ -39,7 +39,7 @@ def test_c04_a_late_reply_reaches_nobody_else(lab: Lab, shape: str) -> None:
     """A call times out while its reply is on the way; the next one, at once and without delay, gets its own."""
     chance = random.Random(4)
     driver = lab.client(retry=ONCE, read_timeout=0.02)
-    for number in range(scaled(800)):
+    for number in range(scaled(400)):
         lab.proxy.delay["s2c"] = chance.uniform(0, 0.06)
         try:
             with lab.within(0.02 * (3 if shape == "watch" else 1)):
