@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from carmine.client._async.attempts import AsyncAttempts
-from carmine.client.core import MISSHAPEN, SPECIAL, ends_connection, finish, serializing, unexpected
+from carmine.client.core import MISSHAPEN, RECONNECTING, SPECIAL, ends_connection, finish, serializing, unexpected
 from carmine.client.deadline import OPEN, limit
 from carmine.client.timing import bounded
 from carmine.commands.flags import BLOCKING, may_block
@@ -80,7 +80,7 @@ class AsyncEngine(AsyncAttempts):
 
     async def _take_error(self, spec: Spec, words: Words, reply: CarmineError, line: SharedConnection) -> Any:
         rule = reply.retry if isinstance(reply, ServerError) else RetryRule.NO
-        if rule is RetryRule.RECONNECT:
+        if rule in RECONNECTING:
             line.retire()
         if rule is RetryRule.WAIT:
             return await self._execute_slowly(spec, words, reply)
@@ -96,7 +96,7 @@ class AsyncEngine(AsyncAttempts):
         except NetworkError as problem:
             self._tell_lost(problem)
             raise
-        if isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT:
+        if isinstance(reply, ServerError) and reply.retry in RECONNECTING:
             line.retire()
         return reply
 
@@ -116,7 +116,7 @@ class AsyncEngine(AsyncAttempts):
         try:
             left = bounded(seconds, self._pool.options.read_timeout, spec.name)
             reply = await connection.execute(words, text, left)
-            if isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT:
+            if isinstance(reply, ServerError) and reply.retry in RECONNECTING:
                 connection.close()
             return reply
         except NetworkError as problem:
@@ -142,6 +142,8 @@ class AsyncEngine(AsyncAttempts):
         came: list[Any] = []  # its own: what comes after the caller has gone must not get into another attempt
         try:
             await self._within(left, line, line.post_many(commands, text, came, modes, each))
+            if ends_connection(came, False):
+                line.retire()
         except NetworkError as problem:
             self._tell_lost(problem)
             raise
@@ -161,7 +163,7 @@ class AsyncEngine(AsyncAttempts):
         try:
             left = bounded(seconds, self._pool.options.read_timeout, "a batch of commands")
             await connection.execute_many(commands, text, replies, left, modes, each)
-            if ends_connection(replies):
+            if ends_connection(replies, True):
                 connection.close()
         except NetworkError as problem:
             self._tell_lost(problem)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MISSHAPEN",
     "NEVER",
+    "RECONNECTING",
     "SPECIAL",
     "decide",
     "ends_connection",
@@ -126,9 +127,19 @@ def decide(retry: Retry, error: CarmineError, attempt: int, chance: float, spec:
     )
 
 
-def ends_connection(replies: Sequence[Any]) -> bool:
-    """Whether an error among the replies asks for another connection, as UNBLOCKED does."""
-    return any(isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT for reply in replies)
+RECONNECTING: Final = frozenset({RetryRule.RECONNECT, RetryRule.REFRESH_TOPOLOGY})
+"""What asks for another connection: this one was unblocked, or leads to what is no primary (any more)."""
+
+
+def ends_connection(replies: Sequence[Any], blocked: bool) -> bool:
+    """Whether an error among the replies of a batch asks for another connection.
+
+    READONLY is looked for at both ends alone, so that a long batch does not pay for it; a transaction that was refused
+    and commands that blocked (UNBLOCKED) are looked at whole.
+    """
+    if not blocked:
+        replies = replies if isinstance(replies[-1], ExecAbortError) else (replies[0], replies[-1])
+    return any(isinstance(reply, ServerError) and reply.retry in RECONNECTING for reply in replies)
 
 
 def finish(spec: Spec, reply: Any, address: Address) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from carmine.client._sync.attempts import Attempts
-from carmine.client.core import MISSHAPEN, SPECIAL, ends_connection, finish, serializing, unexpected
+from carmine.client.core import MISSHAPEN, RECONNECTING, SPECIAL, ends_connection, finish, serializing, unexpected
 from carmine.client.deadline import OPEN
 from carmine.client.timing import bounded
 from carmine.errors import CarmineError, NetworkError, RetryRule, ServerError
@@ -85,7 +85,7 @@ class Engine(Attempts):
         try:
             left = bounded(seconds, self._pool.options.read_timeout, spec.name)
             reply = connection.execute(words, text, left)
-            if isinstance(reply, ServerError) and reply.retry is RetryRule.RECONNECT:
+            if isinstance(reply, ServerError) and reply.retry in RECONNECTING:
                 connection.close()
             return reply
         except NetworkError as problem:
@@ -107,7 +107,7 @@ class Engine(Attempts):
         try:
             left = bounded(seconds, self._pool.options.read_timeout, "a batch of commands")
             connection.execute_many(commands, text, replies, left, modes, each)
-            if seconds is not None and ends_connection(replies):  # only blocking commands get such an answer
+            if ends_connection(replies, seconds is not None):
                 connection.close()
         except NetworkError as problem:
             self._tell_lost(problem)
@@ -117,7 +117,7 @@ class Engine(Attempts):
 
     def _take_error(self, spec: Spec, words: Words, reply: CarmineError, connection: Connection) -> Any:
         rule = reply.retry if isinstance(reply, ServerError) else RetryRule.NO
-        if rule is RetryRule.RECONNECT:
+        if rule in RECONNECTING:
             connection.close()
         self._pool.take_back(connection)
         if rule is RetryRule.WAIT:

@@ -374,7 +374,6 @@ def test_loading_inside_a_batch_is_an_element(protocol: Any) -> None:
         b"-WRONGPASS no\r\n",
         b"-NOPERM no\r\n",
         b"-OOM command not allowed when used memory > 'maxmemory'.\r\n",
-        b"-READONLY You can't write against a read only replica.\r\n",
         b"-BUSY Redis is busy running a script.\r\n",
         b"-MISCONF Redis is configured to save RDB snapshots\r\n",
         b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
@@ -395,7 +394,13 @@ def test_other_errors_are_final(reply: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n", b"-ERR Protocol error: invalid bulk length\r\n"]
+    "reply",
+    [
+        b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n",
+        b"-ERR Protocol error: invalid bulk length\r\n",
+        b"-READONLY You can't write against a read only replica.\r\n",
+        b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
+    ],
 )
 def test_after_some_errors_the_connection_is_not_used_again(reply: bytes) -> None:
     with Scripted.replies({b"INCR": [reply, b":1\r\n"]}) as scripted:

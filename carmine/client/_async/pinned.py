@@ -1,6 +1,7 @@
 """The pinned connection: one connection for the length of a block, so that state may be set on it.
 
-Invariant: a connection whose state was touched is closed at the end, never given back to the pool.
+Invariant: a connection whose state was touched, or that a reply asked to replace, is closed at the end, never given
+back to the pool.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from carmine.client._async.scan import AsyncScanning
 from carmine.client._async.script import AsyncScripting
-from carmine.client.core import NEVER, as_text, finish, patience, refuse
+from carmine.client.core import NEVER, RECONNECTING, as_text, finish, patience, refuse
 from carmine.client.timing import bounded
 from carmine.commands._async import AsyncCommands
 from carmine.commands.flags import STATE, UNKNOWN
 from carmine.commands.specs import lookup
-from carmine.errors import CarmineError, NetworkError, UsageError
+from carmine.errors import CarmineError, NetworkError, ServerError, UsageError
 from carmine.transport.hooks import Watched
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class AsyncPinnedConnection(AsyncScripting, AsyncScanning[T], AsyncCommands[T], 
             except NetworkError as problem:
                 self._client._tell_lost(problem)
                 raise
+            if isinstance(reply, ServerError) and reply.retry in RECONNECTING:
+                self._is_touched = True
             if spec.flags & STATE:
                 self._note_state(connection, spec.name, reply)
             if self._in_multi and reply in ("QUEUED", b"QUEUED"):

@@ -11,6 +11,7 @@ from carmine.client._async.pipeline import Queue
 from carmine.client._async.script import AsyncScripting
 from carmine.client.core import (
     NEVER,
+    ends_connection,
     finish,
     first_error,
     patience,
@@ -200,6 +201,8 @@ class AsyncTransaction(Queue[T], Generic[T]):
         try:
             left = bounded(None, self._client._pool.options.read_timeout, "EXEC")
             await connection.execute_many(commands, text, replies, left, None, True)
+            if ends_connection(replies, False):
+                connection.close()
         except NetworkError as problem:
             self._client._tell_lost(problem)
             raise

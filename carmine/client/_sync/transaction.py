@@ -12,6 +12,7 @@ from carmine.client._sync.pipeline import Queue
 from carmine.client._sync.script import Scripting
 from carmine.client.core import (
     NEVER,
+    ends_connection,
     finish,
     first_error,
     patience,
@@ -197,6 +198,8 @@ class Transaction(Queue[T], Generic[T]):
         try:
             left = bounded(None, self._client._pool.options.read_timeout, "EXEC")
             connection.execute_many(commands, text, replies, left, None, True)
+            if ends_connection(replies, False):
+                connection.close()
         except NetworkError as problem:
             self._client._tell_lost(problem)
             raise
