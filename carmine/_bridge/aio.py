@@ -28,6 +28,7 @@ class Signal:
     async def wait(self, timeout: float) -> bool:  # noqa: ASYNC109 - both worlds have it
         """Wait until it is given; False when it was not within `timeout` seconds."""
         if timeout <= 0:
+            await asyncio.sleep(0)
             return self._event.is_set()
         try:
             async with asyncio.timeout(None if timeout == float("inf") else timeout):

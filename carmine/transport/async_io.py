@@ -179,14 +179,12 @@ class AsyncIO(AsyncLedger):
         return self._take_push() if self.pushes else None
 
     async def _look_for_pushes(self) -> None:
-        """Let the loop read what has come, until there is a push."""
+        """Let the loop read what has come, until there is a push; once in any case, for who asks again and again."""
         self._busy = True
         try:
             for _ in range(_LOOKS):
-                if self._peek(monotonic()):
-                    return
-                await asyncio.sleep(0)  # the loop reads it
-                if self.pushes:
+                await asyncio.sleep(0)
+                if self.pushes or self._peek(monotonic()):
                     return
         except NetworkError:
             self.close()
