@@ -13,6 +13,7 @@ import pickle
 import sys
 import time
 import tracemalloc
+import zoneinfo
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,6 +100,37 @@ def test_what_would_not_be_written_is_refused(tag: str, told: Any) -> None:  # 3
         with pytest.raises(ThawError, match=rf"what stands under '{tag}' is none") as caught:
             carmine.thaw(data)
         assert caught.value.__context__ is None
+
+
+def test_no_name_of_a_zone_is_a_path(monkeypatch: pytest.MonkeyPatch) -> None:  # 3.15
+    asked: list[str] = []
+
+    class Recorder:
+        def __init__(self, name: str) -> None:
+            asked.append(name)
+            raise KeyError(name)
+
+    monkeypatch.setattr(zoneinfo, "ZoneInfo", Recorder)
+    names = [
+        "../x",
+        "/etc/passwd",
+        "a/../b",
+        "a//b",
+        "a/",
+        "",
+        ".",
+        "..",
+        "a\0b",
+        "a\\b",
+        "C:x",
+        "a b",
+        "a.b",
+        "x" * 65,
+    ]
+    for name in [*names, "a/b/c/d/e", "Europe/Paris\n", "\u0435/b", "Europe/Paris"]:
+        with pytest.raises(ThawError):
+            carmine.thaw(tagged("!time", ["10:00:00", 0, ["zone", name]]))
+    assert asked == ["Europe/Paris"]
 
 
 @pytest.mark.parametrize(
