@@ -23,7 +23,15 @@ import libcst as cst
 import libcst.metadata
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("carmine/client/_async", "tests/integration/_async", "tests/faults/_async")
+SOURCES = (
+    "carmine/client/_async",
+    "carmine/ext/locks/_async",
+    "carmine/ext/mq/_async",
+    "tests/ext/locks/_async",
+    "tests/ext/mq/_async",
+    "tests/faults/_async",
+    "tests/integration/_async",
+)
 
 NAMES = {
     "AsyncAttempts": "Attempts",
@@ -34,17 +42,22 @@ NAMES = {
     "AsyncPinnedConnection": "PinnedConnection",
     "AsyncPipeline": "Pipeline",
     "AsyncPool": "Pool",
+    "AsyncQueue": "Queue",
     "AsyncScan": "Scan",
     "AsyncScanning": "Scanning",
     "AsyncScript": "Script",
     "AsyncScripting": "Scripting",
     "AsyncTransaction": "Transaction",
+    "AsyncLease": "Lease",
     "AsyncListener": "Listener",
+    "AsyncLock": "Lock",
+    "AsyncMessage": "Message",
     "AsyncMonitor": "Monitor",
     "AsyncPubSub": "PubSub",
     "AsyncIterator": "Iterator",
     "AsyncIterable": "Iterable",
     "AsyncTransactionNow": "TransactionNow",
+    "AsyncWorker": "Worker",
     "Awaitable": "",
     "Coroutine": "",
     "StopAsyncIteration": "StopIteration",

@@ -31,6 +31,8 @@ GENERATED = (
     "carmine/commands/_async.py",
     "carmine/commands/_pipeline.py",
     "carmine/client/_sync/*.py",
+    "carmine/ext/*/_sync/*.py",
+    "tests/ext/*/_sync/*.py",
     "tests/integration/_sync/*.py",
 )
 # The core imports the standard library; adapters and the rooms with an extra may have more.
