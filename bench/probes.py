@@ -5,8 +5,10 @@ Every figure comes from fresh processes, several of them; the middle one is repo
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
+import tempfile
 import zipfile
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,23 +62,26 @@ def import_cost(module: str, python: str, times: int) -> tuple[list[float], list
     Args:
         module: Its name.
         python: The interpreter.
-        times: How many processes, after one that warms the files' cache.
+        times: How many processes, after one that warms the files' cache and compiles, as an installer does: the
+            bytecode is in a folder of its own, so that neither stale files nor PYTHONDONTWRITEBYTECODE play a part.
 
     Returns:
         The seconds and the bytes of each. The bytes are the growth of the peak resident memory during the import, in
         the same process: what a bare interpreter needs is not in it.
     """
     seconds, grown = [], []
-    for number in range(times + 1):
-        done = subprocess.run(
-            [python, "-c", _IMPORT.format(module=module)], capture_output=True, text=True, check=False, cwd=envs.ROOT
-        )
-        if done.returncode:
-            raise Unavailable((done.stderr.strip() or "no message").splitlines()[-1])
-        if number:
-            clock, memory = done.stdout.split()
-            seconds.append(float(clock))
-            grown.append(float(memory))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    command = [python, "-c", _IMPORT.format(module=module)]
+    with tempfile.TemporaryDirectory() as folder:
+        environment["PYTHONPYCACHEPREFIX"] = folder
+        for number in range(times + 1):
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=envs.ROOT, env=environment)
+            if done.returncode:
+                raise Unavailable((done.stderr.strip() or "no message").splitlines()[-1])
+            if number:
+                clock, memory = done.stdout.split()
+                seconds.append(float(clock))
+                grown.append(float(memory))
     return seconds, grown
 
 
