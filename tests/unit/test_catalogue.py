@@ -32,10 +32,10 @@ def _rows(group: str, *numbers: int) -> list[str]:
 DEFERRED = {
     LATER: [*_rows("C", 27), *_rows("R"), "S-06", "S-54", "S-55", "S-56", "S-57", "S-58", "S-59"],
     SECOND_WORLD: [
-        *_rows("A"), *_rows("B"), *_rows("S"),
+        *_rows("A"), *_rows("B"),
         "S-14", "S-30", "S-31", "S-32", "S-33", "S-34",
     ],
-    QUEUE: [*_rows("Q"), *_rows("L"), "S-16", "S-17", "S-24", "S-25", "S-50", "S-51", "S-52", "S-53"],
+    QUEUE: [*_rows("Q"), *_rows("L"), *_rows("S", 12), "S-16", "S-17", "S-24", "S-25", "S-50", "S-51", "S-52", "S-53"],
     STORES: [
         *_rows("W"), *_rows("D"),
         *(f"S-{n}" for n in (*range(40, 47), *range(60, 67))),
@@ -43,6 +43,12 @@ DEFERRED = {
     UNVERIFIABLE: ["S-72"],
 }  # fmt: skip
 """What comes with later work. A row that gets its test leaves this list: the test below insists."""
+
+PARTLY = {
+    "S13": f"that a held lock reports its loss and a queue starts empty: {QUEUE}",
+    "S14": f"that the error names a key of the library's own: {QUEUE}",
+}
+"""Rows that are tested as far as they concern what exists -> what of them comes with which later work."""
 
 ALL = [row for group in FAULTS for row in _rows(group)] + list(THREATS)
 
@@ -64,6 +70,7 @@ def test_the_catalogues_are_whole() -> None:
     deferred = [row for rows in DEFERRED.values() for row in rows]
     assert len(deferred) == len(set(deferred))
     assert set(deferred) <= set(ALL)
+    assert set(PARTLY) <= set(ALL) - set(deferred)
 
 
 def test_every_row_is_tested_or_deferred() -> None:
@@ -78,4 +85,6 @@ def test_the_rows_are_counted(record_property: object) -> None:
     print(f"catalogue rows: {len(tested)} tested, {len(deferred)} deferred")  # noqa: T201 - the count is asked for
     for why, rows in DEFERRED.items():
         print(f"  deferred to {why}: {' '.join(rows)}")  # noqa: T201
+    for row, what in PARTLY.items():
+        print(f"  {row} is tested but for this: {what}")  # noqa: T201
     assert len(tested) + len(deferred) == len(ALL)
