@@ -234,6 +234,16 @@ class TestBuildModes:
             "python": made.note()["python"],
         }
 
+    @needs_compiler
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the compiler's defaults are light")
+    @pytest.mark.parametrize(("flags", "is_light"), [("", True), ("-O1 -g", False)])
+    def test_who_sets_cflags_keeps_the_unwind_tables(self, checkout: Path, flags: str, is_light: bool) -> None:
+        """They are what native profilers and debuggers read; a wheel does without (ADR 9)."""
+        made = Build(checkout, "require", CFLAGS=flags)
+        [compiled] = [line for line in made.output.splitlines() if " -c build/cython/carmine/_resp.c " in line]
+        assert ("-fno-asynchronous-unwind-tables" in compiled) == is_light
+        assert flags in compiled
+
     @unix
     @pytest.mark.parametrize("compiler", ["/bin/false", "/no/such/compiler"])
     def test_auto_without_a_compiler_says_so_in_one_line(self, checkout: Path, compiler: str) -> None:
