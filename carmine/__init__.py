@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from carmine.client.monitor_lines import MonitorLine
     from carmine.client.subscriptions import Message, Reconnected
     from carmine.freezing import freezable, freeze, raw, thaw
+    from carmine.keys import key
     from carmine.transport.async_pool import AsyncPool
 
 __all__ = [
@@ -188,6 +189,7 @@ __all__ = [
     "freezable",
     "freeze",
     "glob_escape",
+    "key",
     "raw",
     "thaw",
 ]
@@ -213,6 +215,7 @@ _LATER = {
     "freezable": "carmine.freezing",
     "freeze": "carmine.freezing",
     "glob_escape": "carmine.client.glob",
+    "key": "carmine.keys",
     "raw": "carmine.freezing",
     "thaw": "carmine.freezing",
 }
