@@ -71,7 +71,7 @@ class SharedConnection(AsyncConnection):
         self._io.on_close = told.closed
 
     def is_fit(self) -> bool:
-        """Whether it takes calls; an idle one is looked at, and ended if it has died unseen or is too old."""
+        """Whether it takes calls now; an idle one is looked at, and ended if it has died unseen or is too old."""
         return self._io.is_fit()
 
     def retire(self) -> None:
@@ -147,8 +147,9 @@ class Multiplexer:
             while self.lines:
                 self.lines.rotate(-1)
                 line = self.lines[0]
-                if line.is_fit():  # else it has ended, and left
+                if line.is_fit():
                     return line
+                await asyncio.sleep(0)  # the loop reads what lies there; one that has ended is gone from `lines`
             if self._closed:
                 raise self._is_over()
             opening = self._begin(loop)

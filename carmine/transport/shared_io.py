@@ -155,15 +155,29 @@ class SharedIO(AsyncIO):
         return call.future
 
     def is_fit(self) -> bool:
-        """Whether it takes calls; an idle one is looked at, and ended if it has died unseen or is too old."""
+        """Whether it takes calls now; an idle one is looked at, and ended if it has died unseen or is too old.
+
+        False as well while something lies unread, which the loop has to read first.
+        """
         now = monotonic()
-        if self._alive and not self._calls and not self._posted and now - self._looked >= self.look_after:
-            try:
-                if not self._peek(now):
-                    self._looked = now - self.look_after  # what has come is read before the next write
-            except NetworkError as error:
-                self._give_up(error)
-        return self._alive
+        if not self._alive or self._calls or self._posted or now - self._looked < self.look_after:
+            return self._alive
+        try:
+            return self._is_quiet(now)
+        except NetworkError as error:
+            self._give_up(error)
+            return False
+
+    def _is_quiet(self, now: float) -> bool:
+        """Look at the idle socket; False if the loop is to read first, and another look is due then."""
+        if self._peek(now):
+            self._looks = 0
+            return True
+        if self._looks >= _LOOKS:
+            raise self._surplus()
+        self._looks += 1
+        self._looked = now - self.look_after
+        return False
 
     def _wait(self, call: Call, commands: Sequence[Any], is_one: bool) -> asyncio.Future[Any]:
         """Let a call wait until the peer takes more."""
@@ -225,19 +239,14 @@ class SharedIO(AsyncIO):
         now = monotonic()
         if not self._calls and now - self._looked >= self.look_after:
             try:
-                is_quiet = self._peek(now)
-                if not is_quiet and self._looks >= _LOOKS:
-                    raise self._surplus()
+                is_quiet = self._is_quiet(now)
             except NetworkError as error:
                 self._give_up(error)
                 return
             if not is_quiet:
-                self._looks += 1
-                self._looked = now - self.look_after  # and look again when the loop has read it
                 self._is_due = True
                 self._loop.call_soon(self._leave)
                 return
-            self._looks = 0
         self._send(now)
         if now >= self.expires:
             self.retire()

@@ -298,7 +298,7 @@ async def test_an_error_is_its_callers_alone(client: AsyncClient[str]) -> None:
     calls: list[Any] = []
     for n in range(200):
         calls += [client.echo(f"{n}"), client.incr("text"), client.get("bytes"), client.lpush("text", "x")]
-        calls += [client.set("key", object())]  # type: ignore[arg-type]
+        calls += [client.set("key", object())]  # type: ignore[call-overload]
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert outcomes[0::5] == [f"{n}" for n in range(200)]
     kinds = [{type(outcome) for outcome in outcomes[start::5]} for start in range(1, 5)]
