@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import math
+import sys
 import threading
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +18,10 @@ import carmine
 from carmine.client.deadline import OPEN, Deadline, limit
 from carmine.client.timing import bounded
 from carmine.errors import DeadlineExceeded, Outcome, ReadTimeout, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+    from types import FrameType
 
 
 class Clock:
@@ -120,6 +127,101 @@ def test_a_task_that_outlives_the_block_is_free() -> None:
             assert await task == (101.0, math.inf)
 
     asyncio.run(main())
+
+
+def begun(seconds: float) -> Generator[float]:
+    with Deadline(seconds, Clock()):
+        yield limit()
+        yield limit()
+
+
+def test_a_block_may_end_in_another_thread() -> None:
+    generator = begun(1.0)
+    assert next(generator) == 101.0
+    raised: list[BaseException] = []
+
+    def end() -> None:
+        try:
+            generator.close()
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    thread.join()
+    assert not raised
+    assert limit() == math.inf
+    assert not OPEN
+
+
+def test_a_block_may_end_in_another_task() -> None:
+    async def steps() -> AsyncGenerator[float]:
+        with Deadline(1.0, Clock()):
+            yield limit()
+            yield limit()
+
+    async def main() -> None:
+        generator = steps()
+        assert await anext(generator) == 101.0
+        await asyncio.create_task(generator.aclose())
+        assert limit() == math.inf
+
+    asyncio.run(main())
+    assert not OPEN
+
+
+def test_blocks_that_are_not_nested_leave_each_other_alone() -> None:
+    generator = begun(5.0)
+    next(generator)
+    with Deadline(3.0, Clock()):
+        assert limit() == 103.0
+        generator.close()
+        assert limit() == 103.0, "another block's end is not this one's"
+    assert limit() == math.inf
+    generator = begun(1.0)
+    with Deadline(3.0, Clock()):
+        next(generator)
+        assert limit() == 101.0
+    assert limit() == 101.0, "the generator's block goes on"
+    generator.close()
+    assert limit() == math.inf
+    assert not OPEN
+
+
+ENDS = (Deadline.__enter__.__code__, Deadline.__exit__.__code__)
+
+
+def test_an_interrupt_at_any_step_leaves_no_deadline_behind() -> None:
+    """Strike the block's begin and end at each event of the interpreter, as a signal may."""
+    struck = 0
+    for at in range(1, 100):
+        seen = 0
+
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            nonlocal seen
+            if frame.f_code not in ENDS:
+                return None
+            frame.f_trace_opcodes = True
+            seen += 1
+            if seen == at:  # noqa: B023 - called before the next round
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return trace
+
+        former = sys.gettrace()
+        try:
+            sys.settrace(trace)
+            with Deadline(1.0, Clock()):
+                pass
+        except KeyboardInterrupt:
+            struck += 1
+        finally:
+            sys.settrace(former)
+        gc.collect()
+        assert not OPEN, at
+        assert limit() == math.inf
+    assert struck > 40
 
 
 def test_what_is_left_of_a_wait() -> None:
