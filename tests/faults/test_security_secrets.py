@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 import signal
-import traceback
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +12,7 @@ import pytest
 import carmine
 from carmine.errors import CarmineError, UsageError
 from carmine.retry import Retry
+from tests.faults.secrets import CANARY, USERINFO, Eavesdropper, failing_handshakes, shown
 from tests.lab.scripted import HELLO_3, Scripted
 
 if TYPE_CHECKING:
@@ -26,113 +25,70 @@ pytest_plugins = ["tests.faults.invariants"]
 pytestmark = pytest.mark.faults
 
 
-# S-20: secrets. ------------------------------------------------------------------------------------------------------
-
-CANARY: Final = "CANARY-9f3b17"
-USERINFO: Final = f"canary-user:{CANARY}@"
-
-
-class Eavesdropper:
-    """Hooks, logs, warnings and errors of a scenario, all as text."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if not name.startswith("on_"):
-            raise AttributeError(name)
-        return lambda *facts: self.hear(name, *facts)
-
-    def hear(self, *things: object) -> None:
-        for thing in things:
-            if isinstance(thing, BaseException):
-                self.hear_error(thing)
-            else:
-                self.texts.append(f"{thing!r} {thing!s}")
-
-    def hear_error(self, error: BaseException) -> None:
-        """Note what a reporter would show: messages, notes and the locals of every frame but the scenario's own."""
-        outer = error.__traceback__
-        while outer is not None and outer.tb_frame.f_code.co_filename == __file__:
-            outer = outer.tb_next
-        report = traceback.TracebackException(type(error), error, outer, capture_locals=True)
-        self.texts.append("".join(report.format()))
-        link: BaseException | None = error
-        while link is not None:
-            self.texts.append(f"{link!r} {link!s} {link.args!r} {vars(link)!r}")
-            if isinstance(link, CarmineError):
-                self.texts.append(repr(pickle.dumps(link)))
-            link = link.__cause__ or link.__context__
-
-    def check(self, *more: str) -> None:
-        for text in (*self.texts, *more):
-            at = text.find(CANARY)
-            assert at < 0, f"the password in: {text[max(0, at - 800) : at + 200]}"
-
-
-def _shown(thing: Any) -> str:
-    """Return what people print of an object to find a mistake."""
-    inside = {name: getattr(thing, name, None) for name in dir(thing) if not name.startswith("__")}
-    return f"{thing!r} {thing!s} {inside!r} {vars(thing) if hasattr(thing, '__dict__') else ''!r}"
-
-
-def _failing_handshakes() -> dict[str, tuple[Any, dict[str, Any]]]:
-    """Return servers that end a handshake, each in its own way: name -> (how to make it, options)."""
-    hello = (
-        f"-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `canary-user`, `{CANARY}`, \r\n".encode()
-    )
-    auth = f"-ERR unknown command `AUTH`, with args beginning with: `canary-user`, `{CANARY}`, \r\n".encode()
-    wrong = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
-    return {
-        "wrong password": (lambda: Scripted.replies({b"AUTH": wrong}, hello=wrong), {}),
-        "wrong password, RESP2": (lambda: Scripted.replies({b"AUTH": wrong}), {"protocol": 2}),
-        "HELLO unknown, told with its arguments": (lambda: Scripted.replies({}, hello=hello), {"protocol": 3}),
-        "AUTH unknown, told with its arguments": (lambda: Scripted.replies({b"AUTH": auth}, hello=hello), {}),
-        "HELLO refused, told with its arguments": (
-            lambda: Scripted.replies({}, hello=hello.replace(b"unknown command", b"bad command")), {}),
-        "silence": (lambda: Scripted(lambda number, block: b""), {"connect_timeout": 0.1}),
-        "hanging up": (lambda: Scripted(lambda number, block: None), {}),
-        "a web server": (lambda: Scripted(lambda number, block: b"HTTP/1.1 400 Bad Request\r\n\r\n"), {}),
-        "half a reply": (lambda: Scripted(lambda number, block: [b"%7\r\n$6\r\nser", None]), {}),
-        "SELECT refused": (lambda: Scripted.replies({b"SELECT": b"-ERR DB index is out of range\r\n"}), {"db": 9}),
-    }  # fmt: skip
-
-
-@pytest.fixture
-def eavesdropper(caplog: pytest.LogCaptureFixture) -> Eavesdropper:
-    caplog.set_level(logging.DEBUG)
-    return Eavesdropper()
-
-
-@pytest.mark.parametrize("name", _failing_handshakes())
+@pytest.mark.parametrize("name", failing_handshakes())
 def test_s20_failing_handshakes_tell_no_password(
-    name: str, eavesdropper: Eavesdropper, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    name: str,
+    eavesdropper: Eavesdropper,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    make_client: MakeClient,
 ) -> None:
-    make, options = _failing_handshakes()[name]
+    make, options = failing_handshakes()[name]
     with make() as server, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         url = server.url.replace("redis://", f"redis://{USERINFO}").removesuffix("/0")
-        client = carmine.Client(url, hooks=eavesdropper, retry=Retry(2, base=0.001), **options)
+        client = make_client(url, hooks=eavesdropper, retry=Retry(2, base=0.001), **options)
         with client:
-            for call in (client.ping, client.pipeline().flush, lambda: _pinned(client), lambda: _in_a_batch(client)):
+            calls: list[Callable[[Any], object]] = [
+                lambda client: client.ping(), _pinned, _in_a_batch, _watching, _subscribing, _monitoring, _scripting,
+                _listening,
+            ]  # fmt: skip
+            for call in calls:
                 try:
-                    call()
+                    call(client)
                 except CarmineError as error:
                     eavesdropper.hear_error(error)
-        eavesdropper.texts += [_shown(client), _shown(client.pool), _shown(client.options)]
+        eavesdropper.texts += [shown(client), shown(client.pool), shown(client.options)]
     printed = capfd.readouterr()
     assert len(eavesdropper.texts) > 5
     eavesdropper.check(caplog.text, printed.out, printed.err, *(str(each.message) for each in warned))
 
 
-def _pinned(client: carmine.Client[str]) -> None:
+def _pinned(client: Any) -> None:
     with client.connection() as connection:
         connection.ping()
 
 
-def _in_a_batch(client: carmine.Client[str]) -> None:
+def _in_a_batch(client: Any) -> None:
     with client.pipeline() as pipe:
         pipe.ping()
+
+
+def _watching(client: Any) -> None:
+    with client.transaction("k") as tx:
+        tx.ping()
+
+
+def _subscribing(client: Any) -> None:
+    with client.pubsub() as pubsub:
+        pubsub.subscribe("channel")
+
+
+def _monitoring(client: Any) -> None:
+    with client.monitor() as monitor:
+        monitor.next_line(0)
+
+
+def _scripting(client: Any) -> None:
+    client.lua("return _:word", args={"word": "x"})
+
+
+def _listening(client: Any) -> None:
+    listener = client.listener(lambda message, state: None)
+    try:
+        listener.subscribe("channel")
+    finally:
+        listener.close()
 
 
 class Struck(BaseException):
@@ -175,7 +131,7 @@ def test_s20_a_provider_and_its_failures_tell_no_password(eavesdropper: Eavesdro
                 client.ping()
             except CarmineError as error:
                 eavesdropper.hear_error(error)
-            eavesdropper.texts += [_shown(client.options), _shown(client.pool)]
+            eavesdropper.texts += [shown(client.options), shown(client.pool)]
     eavesdropper.check()
 
 
@@ -235,7 +191,7 @@ def test_s20_a_working_client_tells_no_password(
     ):
         held = connection._held()
         things: list[Any] = [client, client.pool, client.options, connection, held, held._io, client.binary]
-        eavesdropper.texts += map(_shown, things)
+        eavesdropper.texts += map(shown, things)
         for thing in (*things[:5], client.options.password):
             with pytest.raises((TypeError, AttributeError, pickle.PicklingError)) as refused:
                 pickle.dumps(thing)
