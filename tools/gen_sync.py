@@ -54,6 +54,7 @@ NAMES = {
     "AsyncMessage": "Message",
     "AsyncMonitor": "Monitor",
     "AsyncPubSub": "PubSub",
+    "AsyncSubscriber": "Subscriber",
     "AsyncIterator": "Iterator",
     "AsyncIterable": "Iterable",
     "AsyncTransactionNow": "TransactionNow",

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["Job", "Mutex", "Signal", "Turn", "call", "sleep", "spawn"]
+__all__ = ["CANCELLED", "Job", "Mutex", "Signal", "Turn", "call", "sleep", "spawn"]
 
 R = TypeVar("R")
 
 sleep = asyncio.sleep
 Mutex = asyncio.Lock
+
+CANCELLED = (asyncio.CancelledError,)
+"""What may be raised at an await, and at no other line."""
 
 
 class Signal:

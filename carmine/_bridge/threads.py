@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Job", "Mutex", "Signal", "Turn", "call", "sleep", "spawn"]
+__all__ = ["CANCELLED", "Job", "Mutex", "Signal", "Turn", "call", "sleep", "spawn"]
 
 R = TypeVar("R")
 
 sleep = time.sleep
 Mutex = threading.Lock
+
+CANCELLED: tuple[type[BaseException], ...] = ()
+"""Nothing: what a signal handler raises comes at any line."""
 
 
 class Signal:
@@ -31,15 +34,23 @@ class Signal:
 
 
 class Turn:
-    """Something for one at a time, of which nobody waits for it."""
+    """Something for one at a time, of which nobody waits for it.
+
+    A thread that was struck by an exception before it could let go still has it, and may take it again.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.leave = self._lock.release
+        self._lock: Any = threading.RLock()
 
     def take(self) -> bool:
         """Take it, if it is free."""
-        return self._lock.acquire(blocking=False)
+        taken: bool = self._lock.acquire(blocking=False)
+        return taken
+
+    def leave(self) -> None:
+        """Let it go."""
+        while self._lock._is_owned():
+            self._lock.release()
 
 
 class Job(Generic[R]):
