@@ -203,7 +203,7 @@ class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T
             ping: Seconds of silence after which a reader asks whether the server is there; as many for the answer, and
                 then the connection is made anew. None leaves it to TCP's keepalive, which takes two minutes.
         """
-        from carmine.client._async.pubsub import AsyncPubSub  # noqa: PLC0415 - 0.5 MiB that a plain client does without
+        from carmine.client._async.pubsub import AsyncPubSub  # noqa: PLC0415 - 0.2 MiB that a plain client does without
 
         return AsyncPubSub(self, self._text, ping=ping)
 

@@ -202,7 +202,7 @@ class Client(Engine, Scripting, Scanning[T], Commands[T], Generic[T]):
             ping: Seconds of silence after which a reader asks whether the server is there; as many for the answer, and
                 then the connection is made anew. None leaves it to TCP's keepalive, which takes two minutes.
         """
-        from carmine.client._sync.pubsub import PubSub  # noqa: PLC0415 - 0.5 MiB that a plain client does without
+        from carmine.client._sync.pubsub import PubSub  # noqa: PLC0415 - 0.2 MiB that a plain client does without
 
         return PubSub(self, self._text, ping=ping)
 
