@@ -14,7 +14,7 @@ from tests.integration.async_shapes import ONCE, batch, client, one, together, u
 from tests.integration.loops import stock
 from tests.lab.leaks import assert_no_leaks_async
 from tests.lab.matrix import scaled
-from tests.lab.scripted import Scripted
+from tests.lab.scripted import HELLO_3, Scripted
 
 if TYPE_CHECKING:
     from tests.lab.proxy import FaultProxy
@@ -181,9 +181,9 @@ async def test_over_tls(certs: Any, protocol: Any) -> None:
         return b"$%d\r\n%s\r\n" % (len(words[1]), words[1])
 
     before = await stock()
-    hello = {"hello": b"-ERR unknown command 'HELLO'\r\n"} if protocol == 2 else {}
+    hello = HELLO_3 if protocol == 3 else b"-ERR unknown command 'HELLO'\r\n"
     tables: Any = {b"ECHO": echo, b"SET": b"+OK\r\n", b"GET": None}
-    with Scripted.replies(tables, tls=certs.server_context(certs.good), **hello) as server:
+    with Scripted.replies(tables, tls=certs.server_context(certs.good), hello=hello) as server:
         async with AsyncClient(server.url, ca_certs=certs.ca, protocol=protocol, retry=ONCE) as client:
             await asyncio.gather(*(one(client) for _ in range(500)))
             large = "x" * 3_000_000
