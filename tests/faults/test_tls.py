@@ -70,6 +70,8 @@ class TLSFront:
         with contextlib.suppress(OSError), plain:  # a handshake that failed, or a side that left
             sock = self._context.wrap_socket(plain, server_side=True)
             with sock, socket.create_connection(("127.0.0.1", self._behind)) as server:
+                for side in (sock, server):
+                    side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 back = threading.Thread(target=self._pump, args=(server, sock), daemon=True)
                 back.start()
                 self._pump(sock, server)
