@@ -59,6 +59,7 @@ __all__ = [
     "serializing",
     "settle",
     "settle_exec",
+    "settle_rest",
     "told_to_entries",
     "unexpected",
     "values_or_error",
@@ -178,6 +179,10 @@ def shaped(spec: Spec, reply: Any) -> Any:
 
 def unexpected(spec: Spec, reply: Any) -> UnexpectedReplyError:
     """Return the error for a reply that its command's decoder could not read."""
+    if spec.name.startswith("EVAL"):
+        return UnexpectedReplyError(
+            f"the script's decode function could not read what it returned ({type(reply).__name__})"
+        )
     return UnexpectedReplyError(
         f"the reply to {spec.name} is none that Redis documents ({type(reply).__name__}); "
         "client.execute gives it as it came"
@@ -185,10 +190,24 @@ def unexpected(spec: Spec, reply: Any) -> UnexpectedReplyError:
 
 
 def settle(queue: list[Reply[Any]], replies: list[Any], address: Address, failure: CarmineError | None) -> None:
-    """Give every queued entry its reply; those that got none, the failure."""
-    settle_each(queue, replies, lambda entry, reply: _settle_one(entry, reply, address))
-    for entry in queue[len(replies) :]:
-        entry.settle(failure)
+    """Give every queued entry its reply; those that got none, the failure.
+
+    What ends more than one reply (KeyboardInterrupt in a decoder) is raised, when every entry is settled.
+    """
+    try:
+        settle_each(queue, replies, lambda entry, reply: _settle_one(entry, reply, address))
+        for entry in queue[len(replies) :]:
+            entry.settle(failure)
+    except BaseException as problem:
+        settle_rest(queue, told_to_entries(problem, str(address)))
+        raise
+
+
+def settle_rest(queue: list[Reply[Any]], failure: CarmineError) -> None:
+    """Give the failure to every entry that has neither a reply nor an error."""
+    for entry in queue:
+        if not entry.is_settled:
+            entry.settle(failure)
 
 
 def told_to_entries(failure: BaseException, address: str) -> CarmineError:
@@ -200,7 +219,7 @@ def told_to_entries(failure: BaseException, address: str) -> CarmineError:
     if isinstance(failure, CarmineError):
         return failure
     return ConnectionLost(
-        f"the call was ended by {type(failure).__name__} before this reply came",
+        f"the call was ended by {type(failure).__name__} before this reply was read",
         outcome=Outcome.UNKNOWN,
         address=address,
     )
@@ -209,7 +228,7 @@ def told_to_entries(failure: BaseException, address: str) -> CarmineError:
 def _settle_one(entry: Reply[Any], reply: Any, address: Address) -> None:
     try:
         entry.settle(finish(entry.spec, reply, address))
-    except Exception as problem:  # noqa: BLE001 - a decoder may be the caller's own; the other entries have their replies
+    except (Exception, GeneratorExit) as problem:  # noqa: BLE001 - the caller's own decoder; other entries have theirs
         entry.settle(problem)
 
 

@@ -123,23 +123,26 @@ class AsyncAttempts:
         attempt = 0
         replies: list[Any] = []
         try:
-            while True:
-                attempt += 1
-                replies.clear()
-                try:
-                    await self._attempt_many(words_of(queue), self._text, replies, timeout, modes)
-                    break
-                except NetworkError as problem:
-                    wait = self._wait_of_many(problem, attempt, readonly)
-                    if wait is None:
-                        raise
-                    tell(self._hooks, "on_retry", "PIPELINE", attempt, wait, problem)
-                await aio.sleep(wait)
+            try:
+                while True:
+                    attempt += 1
+                    replies.clear()
+                    try:
+                        await self._attempt_many(words_of(queue), self._text, replies, timeout, modes)
+                        break
+                    except NetworkError as problem:
+                        wait = self._wait_of_many(problem, attempt, readonly)
+                        if wait is None:
+                            raise
+                        tell(self._hooks, "on_retry", "PIPELINE", attempt, wait, problem)
+                    await aio.sleep(wait)
+            except BaseException as problem:
+                settle(queue, replies, options.address, told_to_entries(problem, where))
+                raise
+            settle(queue, replies, options.address, None)
         except BaseException as problem:
-            settle(queue, replies, options.address, told_to_entries(problem, where))
             tell(self._hooks, "on_command_end", "PIPELINE", where, time.monotonic() - began, problem)
             raise
-        settle(queue, replies, options.address, None)
         tell(self._hooks, "on_command_end", "PIPELINE", where, time.monotonic() - began, None)
 
     def _wait_of_many(self, problem: NetworkError, attempt: int, readonly: bool) -> float | None:

@@ -17,6 +17,7 @@ from carmine.client.core import (
     patience,
     refuse,
     settle_exec,
+    settle_rest,
     told_to_entries,
     values_or_error,
 )
@@ -185,10 +186,7 @@ class AsyncTransaction(Queue[T], Generic[T]):
                 await self._exec_on(self._connection, commands, text, replies)
             settle_exec(queue, replies, where, modes)
         except BaseException as problem:
-            told = told_to_entries(problem, str(where))
-            for entry in queue:
-                if not entry.is_settled:
-                    entry.settle(told)
+            settle_rest(queue, told_to_entries(problem, str(where)))
             if len(replies) < len(commands):
                 raise
             self._is_watching = False  # EXEC was answered: it has forgotten the keys, whatever it said
