@@ -1,0 +1,88 @@
+"""The asyncio world's half; threads.py is the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from typing import TYPE_CHECKING, Any
+
+from carmine._bridge.aio import Mutex, Signal, call, sleep, spawn
+from carmine.transport.async_connection import AsyncConnection
+from carmine.transport.bookkeeping import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from carmine._bridge.aio import Job
+    from carmine.transport.async_pool import AsyncPool
+
+__all__ = ["Alarm", "Mutex", "Signal", "call", "here", "open_beside", "sleep", "spawn", "spawn_apart"]
+
+
+def here() -> object:
+    """Return who runs this: the task."""
+    return asyncio.current_task()
+
+
+def spawn_apart(function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> Job[None]:
+    """Run a function beside the caller, and without his deadline."""
+    return contextvars.Context().run(spawn, function, *args)
+
+
+async def open_beside(pool: AsyncPool, until: float) -> AsyncConnection:
+    """Open a connection that the pool closes with itself, and does not count."""
+    connection = await pool._connector.open(AsyncConnection, until)
+    pool._enter(connection, Place())
+    return connection
+
+
+class Alarm:
+    """Calls a function when it is time, one call at a time; a timer while there is nothing to do, then a task.
+
+    Args:
+        work: Called when it is time; returns when to call it next (time.monotonic()), inf for not before the next
+            `call_at`.
+        failed: Called with what ended the work from outside, such as a cancellation; nothing is called afterwards
+            until the next `call_at`.
+    """
+
+    def __init__(self, work: Callable[[], Awaitable[float]], failed: Callable[[BaseException], None]) -> None:
+        self._work = work
+        self._failed = failed
+        self._due = float("inf")
+        self._timer: asyncio.TimerHandle | None = None
+        self._job: Job[None] | None = None
+
+    def call_at(self, due: float) -> None:
+        """Call it then, or earlier."""
+        if due >= self._due:
+            return
+        self._due = due
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.0, due - time.monotonic()), self._ring)
+
+    def _ring(self) -> None:
+        self._due, self._timer = float("inf"), None
+        if self._job is None or self._job.is_done:
+            self._job = spawn_apart(self._run)
+        else:
+            self._due = 0.0  # it is at work, and looks when it is done
+
+    async def _run(self) -> None:
+        try:
+            again = True
+            while again:
+                due = await self._work()
+                again = self._due == 0.0
+                if again:
+                    self._due = float("inf")
+                self.call_at(due)
+        except BaseException as problem:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._due, self._timer = float("inf"), None
+            self._failed(problem)
+            raise

@@ -1,0 +1,93 @@
+"""The blocking world's half; aio.py is the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from carmine._bridge.threads import Mutex, Signal, call, sleep, spawn
+from carmine.transport.bookkeeping import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from carmine._bridge.threads import Job
+    from carmine.transport.connection import Connection
+    from carmine.transport.pool import Pool
+
+__all__ = ["Alarm", "Mutex", "Signal", "call", "here", "open_beside", "sleep", "spawn", "spawn_apart"]
+
+_LINGER: Final = 1.0
+"""Seconds that a thread stays with nothing to do: short leases that follow each other share one."""
+
+
+def here() -> object:
+    """Return who runs this: the thread."""
+    return threading.get_ident()
+
+
+def spawn_apart(function: Callable[..., None], *args: Any) -> Job[None]:
+    """Run a function beside the caller, and without his deadline: a new thread has none."""
+    return spawn(function, *args)
+
+
+def open_beside(pool: Pool, until: float) -> Connection:
+    """Open a connection that the pool closes with itself, and does not count."""
+    connection = pool._connector.open(until)
+    with pool._lock:
+        pool._enter(connection, Place())
+    return connection
+
+
+class Alarm:
+    """Calls a function when it is time, one call at a time; a daemon thread that sleeps in between.
+
+    Args:
+        work: Called when it is time; returns when to call it next (time.monotonic()), inf for not before the next
+            `call_at`.
+        failed: Called with what ended the thread from outside; nothing is called afterwards until the next `call_at`.
+    """
+
+    def __init__(self, work: Callable[[], float], failed: Callable[[BaseException], None]) -> None:
+        self._work = work
+        self._failed = failed
+        self._due = float("inf")
+        self._wakes_at = float("inf")
+        self._thread: threading.Thread | None = None
+        self._changed = threading.Condition(threading.RLock())  # a finalizer may come in as well
+
+    def call_at(self, due: float) -> None:
+        """Call it then, or earlier."""
+        with self._changed:
+            self._due = min(self._due, due)
+            if self._thread is None or not self._thread.is_alive():
+                if self._due < float("inf"):
+                    self._thread = threading.Thread(target=self._run, name="carmine-locks", daemon=True)
+                    self._thread.start()
+            elif self._due < self._wakes_at:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        try:
+            while self._wait():
+                self.call_at(self._work())
+        except BaseException as problem:
+            with self._changed:
+                self._due, self._thread = float("inf"), None
+            self._failed(problem)
+            raise
+
+    def _wait(self) -> bool:
+        """Wait until it is time; False when there was nothing to do for too long."""
+        with self._changed:
+            leaves_at = time.monotonic() + _LINGER
+            while (now := time.monotonic()) < self._due:
+                self._wakes_at = self._due if self._due < float("inf") else leaves_at
+                if now >= self._wakes_at:
+                    self._thread = None
+                    return False
+                self._changed.wait(self._wakes_at - now)
+            self._due = float("inf")
+            self._wakes_at = 0.0  # at work, it looks by itself
+            return True
