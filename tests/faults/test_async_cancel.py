@@ -72,7 +72,7 @@ async def settled(client: AsyncClient[str]) -> None:
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 def test_a02_at_every_await_point(
-    kind: str, server: RedisServer, protocol: int, name: str, warm: bool, report: Callable[..., None]
+    kind: str, server: RedisServer, protocol: Any, name: str, warm: bool, report: Callable[..., None]
 ) -> None:
     """FAULTS A02: one step later each time, until the call completes."""
 
@@ -122,7 +122,7 @@ def test_a01_between_the_request_and_its_reply(kind: str, server: RedisServer, p
     run_on(kind, main())
 
 
-def test_a03_a_storm(kind: str, server: RedisServer, protocol: int, report: Callable[..., None]) -> None:
+def test_a03_a_storm(kind: str, server: RedisServer, protocol: Any, report: Callable[..., None]) -> None:
     """FAULTS A03: 100,000 cancellations and timeouts at random points, over the shared connection and a pool of 8."""
     count = scaled(100_000 // 4)  # both kinds of loop, both protocols
 
@@ -316,7 +316,7 @@ def test_a06_a_waiter_in_the_queue_is_cancelled(kind: str, server: RedisServer, 
     run_on(kind, main())
 
 
-def test_the_canaries_on_this_loop(kind: str, server: RedisServer, protocol: int, report: Callable[..., None]) -> None:
+def test_the_canaries_on_this_loop(kind: str, server: RedisServer, protocol: Any, report: Callable[..., None]) -> None:
     """FAULTS G05: every shape, side by side, on a loop that is not asyncio's own as well."""
 
     async def main() -> int:

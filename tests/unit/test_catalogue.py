@@ -32,7 +32,7 @@ def _rows(group: str, *numbers: int) -> list[str]:
 DEFERRED = {
     LATER: [*_rows("C", 27), *_rows("R"), "S-06", "S-54", "S-55", "S-56", "S-57", "S-58", "S-59"],
     SECOND_WORLD: [
-        *_rows("A"), *_rows("B"),
+        *_rows("B"),
         "S-14", "S-30", "S-31", "S-32", "S-33", "S-34",
     ],
     QUEUE: [*_rows("Q"), *_rows("L"), *_rows("S", 12), "S-16", "S-17", "S-24", "S-25", "S-50", "S-51", "S-52", "S-53"],
