@@ -32,6 +32,7 @@ else:
 
 __all__ = ["Program", "ScriptQueue", "fill", "is_unknown", "words_of"]
 
+Q = TypeVar("Q")
 R = TypeVar("R")
 
 _NAME: Final = re.compile(r"[A-Za-z][\w?!*-]*")
@@ -74,6 +75,14 @@ class Program(Generic[R]):
         self.readonly: bool = readonly
         self._by_hash = spec("EVALSHA_RO" if readonly else "EVALSHA", decode)
         self._by_text = spec("EVAL_RO" if readonly else "EVAL", decode)
+
+    def shaped(self, decode: Callable[[Any], Q] | None) -> Program[Q]:
+        """Return the same program, whose result another function makes; its hash is not computed again."""
+        made: Program[Q] = object.__new__(Program)
+        made.text, made.sha, made.readonly = self.text, self.sha, self.readonly
+        made._by_hash = spec(self._by_hash.name, decode)
+        made._by_text = spec(self._by_text.name, decode)
+        return made
 
     def by_hash(self, keys: Words, args: Words) -> tuple[Spec, Words]:
         """Return the command that runs it on a server that knows it."""

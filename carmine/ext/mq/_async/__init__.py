@@ -1,0 +1,1 @@
+"""The queue's shells: the source of both worlds."""
