@@ -1,4 +1,4 @@
-"""Stored values are untrusted and private: markers, pickles, bombs, what is told of them (S-14, S-24, S-30 to S-32, S-34).
+"""Stored values are untrusted and private: markers, pickles, bombs, what is told (S-14, S-24, S-30 to S-32, S-34).
 
 The format itself is tested byte by byte in tests/unit/test_freezing*.py; here is what it does on a connection, in both
 worlds: a hostile value is the error of its reply alone, in bounded time and memory.
