@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-import carmine
 from carmine.errors import UsageError
 from carmine.retry import Retry
 from tests.lab.matrix import scaled
@@ -18,8 +17,10 @@ from tests.lab.scripted import Scripted
 from tests.lab.wire import parse_commands
 
 if TYPE_CHECKING:
+    from tests.faults.invariants import MakeClient
     from tests.lab.proxy import FaultProxy
 
+pytest_plugins = ["tests.faults.invariants"]
 pytestmark = pytest.mark.faults
 
 ONCE: Final = Retry(1)
@@ -37,7 +38,7 @@ def _bytes(word: Any) -> bytes:
     return word.encode() if isinstance(word, str) else bytes(word)
 
 
-def test_s10_the_server_sees_exactly_what_was_given() -> None:
+def test_s10_the_server_sees_exactly_what_was_given(make_client: MakeClient) -> None:
     """In every position, in commands, pipelines, transactions and the raw door: arrays of bulks and nothing else."""
     chance = random.Random(10)
     seen: list[list[bytes]] = []
@@ -46,7 +47,7 @@ def test_s10_the_server_sees_exactly_what_was_given() -> None:
         seen.append(words)
         return b"+OK\r\n" if words[0] != b"EXEC" else b"*1\r\n+OK\r\n"
 
-    with Scripted.replies({}, default=note) as server, carmine.Client(server.url, retry=ONCE) as client:
+    with Scripted.replies({}, default=note) as server, make_client(server.url, retry=ONCE) as client:
         expected: list[list[bytes]] = []
         for _ in range(scaled(4000)):
             words = [
@@ -82,14 +83,14 @@ def test_s10_the_server_sees_exactly_what_was_given() -> None:
             assert parse_commands(received)[1] == len(received), number
 
 
-def test_s10_options_are_words_too() -> None:
+def test_s10_options_are_words_too(make_client: MakeClient) -> None:
     """User, password and name go out as bulks, whatever they hold; what a server would refuse is refused here."""
     seen: dict[bytes, list[bytes]] = {}
     nasty = "p\r\n*1\r\n$8\r\nFLUSHALL\r\n é\0"
     protocol: Any
     for protocol in (2, 3):
         with Scripted.replies({b"PING": b"+PONG\r\n"}) as server:
-            with carmine.Client(server.url, protocol=protocol, username="a\r\nb", password=nasty) as client:
+            with make_client(server.url, protocol=protocol, username="a\r\nb", password=nasty) as client:
                 client.ping()
             server.check()
             seen = {words[0]: words for _, words in server.commands}
@@ -97,12 +98,12 @@ def test_s10_options_are_words_too() -> None:
             assert b"FLUSHALL" not in seen
     for name in ("a b", "a\r\nb", "", "é", "a\0"):
         with pytest.raises(UsageError):
-            carmine.Client(client_name=name)
+            make_client("redis://127.0.0.1", client_name=name)
 
 
 @pytest.mark.parametrize("name", ["GET k", "GET\r\nQUIT", "", " ", "\0", "GET\t", "\r\n", b"GET\nx"])
-def test_s10_a_commands_name_is_one_word(name: Any) -> None:
-    with Scripted.replies({}) as server, carmine.Client(server.url) as client:
+def test_s10_a_commands_name_is_one_word(name: Any, make_client: MakeClient) -> None:
+    with Scripted.replies({}) as server, make_client(server.url) as client:
         with pytest.raises(UsageError, match="one word without spaces"):
             client.execute(name, "x")
         assert server.accepted == 0
@@ -127,9 +128,11 @@ REFUSED: Final[list[Any]] = [
 
 
 @pytest.mark.parametrize("position", [0, 1, 7, 19])
-def test_s11_s12_nothing_is_sent_when_one_word_cannot_be(url: str, proxy: FaultProxy, position: int) -> None:
+def test_s11_s12_nothing_is_sent_when_one_word_cannot_be(
+    url: str, proxy: FaultProxy, position: int, make_client: MakeClient
+) -> None:
     """A bad word anywhere in a batch: UsageError, and not one byte of the whole batch on the wire."""
-    with carmine.Client(proxy.url(url)) as client:
+    with make_client(proxy.url(url)) as client:
         client.ping()
         sent = len(proxy.log("c2s"))
         for bad in REFUSED:
@@ -151,7 +154,7 @@ def test_s11_s12_nothing_is_sent_when_one_word_cannot_be(url: str, proxy: FaultP
         assert client.dbsize() == 0
 
 
-def test_s13_a_buffer_that_another_thread_changes_stays_one_word() -> None:
+def test_s13_a_buffer_that_another_thread_changes_stays_one_word(make_client: MakeClient) -> None:
     """Lengths and bytes come from one snapshot: the server never sees a torn command."""
     small, large = bytearray(b"x" * 10), bytearray(b"x" * 200_000)
     over = threading.Event()
@@ -165,7 +168,7 @@ def test_s13_a_buffer_that_another_thread_changes_stays_one_word() -> None:
                 large[:] = b"y" * chance.randrange(70_000, 300_000)
 
     flipper = threading.Thread(target=flip)
-    with Scripted.replies({}, default=b"+OK\r\n") as server, carmine.Client(server.url, retry=ONCE) as client:
+    with Scripted.replies({}, default=b"+OK\r\n") as server, make_client(server.url, retry=ONCE) as client:
         interval = sys.getswitchinterval()
         sys.setswitchinterval(1e-5)
         flipper.start()
