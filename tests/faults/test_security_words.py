@@ -1,4 +1,4 @@
-"""Hostile arguments end to end: the server sees exactly the words given, or nothing (SECURITY.md S-10 to S-13)."""
+"""Hostile arguments end to end: the server sees the words given, or nothing (SECURITY.md S-10 to S-13, S-16)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from carmine.errors import UsageError
+from carmine import glob_escape
+from carmine.errors import NoPermissionError, UsageError
 from carmine.retry import Retry
 from tests.lab.matrix import scaled
 from tests.lab.scripted import Scripted
@@ -19,6 +20,7 @@ from tests.lab.wire import parse_commands
 if TYPE_CHECKING:
     from tests.faults.invariants import MakeClient
     from tests.lab.proxy import FaultProxy
+    from tests.lab.servers import RedisServer
 
 pytest_plugins = ["tests.faults.invariants"]
 pytestmark = pytest.mark.faults
@@ -107,6 +109,56 @@ def test_s10_a_commands_name_is_one_word(name: Any, make_client: MakeClient) -> 
         with pytest.raises(UsageError, match="one word without spaces"):
             client.execute(name, "x")
         assert server.accepted == 0
+
+
+def test_s10_channels_and_scripts_are_words_too(
+    url: str, proxy: FaultProxy, protocol: Any, make_client: MakeClient
+) -> None:
+    """What a subscription, a message, a script's keys and arguments hold is never read as a command."""
+    with make_client(proxy.url(url), protocol=protocol, decode=False) as client, client.pubsub() as pubsub:
+        for word in NASTY:
+            channel = _bytes(word)
+            pubsub.subscribe(word)
+            assert client.publish(word, word) == 1
+            message = pubsub.next_message(5)
+            assert (message.channel, message.payload) == (channel, channel)
+            pubsub.unsubscribe(word)
+            assert client.lua("return {_:key, _:value}", {"key": word}, {"value": word}) == [channel, channel]
+            for name in (b"SUBSCRIBE", b"UNSUBSCRIBE"):
+                assert [name, channel] in [[words[0].upper(), *words[1:]] for words in proxy.commands()]
+    for number in range(1, proxy.accepted + 1):
+        log = proxy.log("c2s", number)
+        assert parse_commands(log)[1] == len(log)
+
+
+# S-16, for the commands that tests/integration/*/test_scan.py leaves out. --------------------------------------------
+
+CHANNELS: Final = ["*", "?", "[ab]", "a\\*", "a*", "\\", "news", "a", "b", "ab", "a\\x", "x"]
+
+
+def test_s16_an_escaped_pattern_hears_its_own_channel_alone(url: str, protocol: Any, make_client: MakeClient) -> None:
+    with make_client(url, protocol=protocol) as client:
+        for name in CHANNELS:
+            with client.pubsub() as pubsub:
+                pubsub.psubscribe(glob_escape(name))
+                assert [client.publish(each, each) for each in CHANNELS] == [each == name for each in CHANNELS]
+                assert pubsub.next_message(5).payload == name
+
+
+def test_s16_an_escaped_pattern_allows_its_own_key_alone(
+    server: RedisServer, protocol: Any, make_client: MakeClient
+) -> None:
+    """In the rules of an ACL, which take the same patterns."""
+    with make_client(server.url, protocol=protocol) as admin:
+        for name in CHANNELS:
+            admin.execute("ACL", "SETUSER", "guest", "on", "nopass", "resetkeys", f"~{glob_escape(name)}", "+@all")
+            with make_client(server.url, protocol=protocol, username="guest", password="x") as guest:
+                for each in CHANNELS:
+                    if each == name:
+                        guest.set(each, "x")
+                    else:
+                        with pytest.raises(NoPermissionError):
+                            guest.set(each, "x")
 
 
 class Grumpy:
