@@ -3,8 +3,9 @@
 Pure: a command goes in and comes out as another, whose values are frozen and whose decoder thaws; engine, pipeline and
 transaction do with it what they do with any command. The reply is read as bytes and shaped by its own decoder first,
 so that no stored value can be taken for a part of the reply's shape; then every string that begins with a marker is
-thawed, and the others become what the client reads. Invariants: keys and the command's own words go out as they came;
-what cannot be thawed is an error of that reply alone.
+thawed, unless it is a key or another name, and the others become what the client reads. A script's decoder is the
+caller's, and comes last. Invariants: keys and the command's own words go out, and come back, as they were; what cannot
+be thawed is an error of that reply alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from carmine.commands.command import Spec
 from carmine.commands.flags import UNKNOWN
-from carmine.commands.values import VALUES, value_places
+from carmine.commands.values import KEYED, NAMES, PARTS, VALUES, value_places
 from carmine.errors import DecodeError, ThawError, UsageError
 from carmine.freezing import MARKS, USER, Raw, freeze, thaw
 from carmine.freezing.limits import is_spread
@@ -79,6 +80,9 @@ class Serializing:
             if frozen is not word:
                 made = made or list(words)
                 made[at] = frozen
+        part = words[PARTS[spec.name] :][:1] if spec.name in PARTS else ()
+        if any(isinstance(word, str) and word[:1] == "\0" for word in part):
+            raise _nul(spec)
         result: Words = words if made is None else tuple(made)
         for word in result:
             if word is None or isinstance(word, _VALUES):
@@ -118,8 +122,8 @@ class Serializing:
     # In. -------------------------------------------------------------------------------------------------------------
 
     def _spec(self, spec: Spec) -> Spec:
-        if spec.text is not None:
-            return spec  # its strings are the server's own, or a payload that nobody looks into
+        if spec.text is not None or spec.name in NAMES:
+            return spec  # its strings are the server's own, or names, or a payload that nobody looks into
         known = self._specs.get(spec)
         if known is None:
             known = self._made(spec)
@@ -132,9 +136,12 @@ class Serializing:
     def _made(self, spec: Spec) -> Spec:
         name, shape = spec.name, spec.decode
         read = self.each if name == "EXEC" else self.incoming
+        is_callers = name.startswith("EVAL")  # it is to see values, and nothing is to be done to what it makes of them
 
         def decode(raw: Any) -> Any:
-            return read(name, raw if shape is None else shape(raw))
+            if shape is None:
+                return read(name, raw)
+            return shape(read(name, raw)) if is_callers else read(name, shape(raw))
 
         return Spec(name, spec.flags, decode=decode, text=False, block=spec.block, keys=spec.keys)
 
@@ -146,7 +153,7 @@ class Serializing:
             DecodeError: A string without a marker is not UTF-8, and the client reads text.
         """
         try:
-            return self._read(reply)
+            return self._keyed(reply) if name in KEYED else self._read(reply)
         except ThawError as error:
             error.command = name
             raise
@@ -165,6 +172,17 @@ class Serializing:
             except (ThawError, DecodeError) as error:
                 made.append(error)
         return made
+
+    def _keyed(self, reply: Any) -> Any:
+        """Return a reply whose strings in the first place are keys, which were never frozen."""
+        if isinstance(reply, dict):
+            return {self._plain(key): self._read(value) for key, value in reply.items()}
+        if type(reply) is list and reply and type(reply[0]) is list:  # of XREAD, unshaped, on RESP2
+            return [self._keyed(pair) for pair in reply]
+        if isinstance(reply, list | tuple) and reply:
+            made = (self._plain(reply[0]), *map(self._read, reply[1:]))
+            return tuple.__new__(type(reply), made) if isinstance(reply, tuple) else list(made)
+        return self._read(reply)
 
     def _read(self, value: Any) -> Any:
         kind = type(value)

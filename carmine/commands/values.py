@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from carmine.commands.command import Words
 
-__all__ = ["VALUES", "value_places"]
+__all__ = ["KEYED", "NAMES", "PARTS", "VALUES", "value_places"]
 
 Row: TypeAlias = "tuple[Any, ...]"
 
@@ -106,6 +106,50 @@ VALUES: Final[dict[str, tuple[Row, ...]]] = {
     "ZREVRANK": (_SECOND,),
     "ZSCORE": (_SECOND,),
 }
+
+NAMES: Final = frozenset(
+    {
+        "COMMAND GETKEYS",
+        "COMMAND GETKEYSANDFLAGS",
+        "GETRANGE",
+        "KEYS",
+        "LCS",
+        "PUBSUB CHANNELS",
+        "PUBSUB NUMSUB",
+        "PUBSUB SHARDCHANNELS",
+        "PUBSUB SHARDNUMSUB",
+        "RANDOMKEY",
+        "SCAN",
+        "SCRIPT SHOW",
+        "SUBSTR",
+        "XINFO CONSUMERS",
+        "XINFO GROUPS",
+        "XPENDING",
+    }
+)
+"""Commands whose replies have no value, but names of keys, channels and groups, or parts of values.
+
+Such names went out as they were, and whoever made them may have had them begin with a marker.
+"""
+
+KEYED: Final = frozenset(
+    {
+        "BLMPOP",
+        "BLPOP",
+        "BRPOP",
+        "BZMPOP",
+        "BZPOPMAX",
+        "BZPOPMIN",
+        "LMPOP",
+        "XREAD",
+        "XREADGROUP",
+        "ZMPOP",
+    }
+)
+"""Commands whose replies name the keys at which the values were found."""
+
+PARTS: Final = {"APPEND": 2, "SETRANGE": 3}
+"""Commands that write a part of a value, and where: it is not frozen, but may be the beginning of one that is read."""
 
 _OPTIONS: Final = {
     "GEOADD": {"NX": 0, "XX": 0, "CH": 0},

@@ -53,6 +53,9 @@ def _check_protocol(name: str, value: object) -> int:
 
 _RUN_CODE: Final = frozenset({"pickle", "_pickle", "marshal", "dill", "cloudpickle"})
 
+_COROUTINE: Final = 0x80
+"""inspect.CO_COROUTINE, without the 1.5 MiB of that module."""
+
 
 def _check_serializer(name: str, value: object) -> object:
     """Return True, an object with dumps and loads, or a pair of functions; None for False."""
@@ -64,6 +67,8 @@ def _check_serializer(name: str, value: object) -> object:
             f"{name} must be True, or an object or a pair of dumps(value) -> bytes and loads(bytes) -> value, "
             f"not {kind(value)}"
         )
+    if any(getattr(getattr(each, "__code__", None), "co_flags", 0) & _COROUTINE for each in pair):
+        raise UsageError(f"{name} takes plain functions, not coroutine functions: a value is read between two awaits")
     if any(str(getattr(each, "__module__", "")).partition(".")[0] in _RUN_CODE for each in pair):
         raise UsageError(
             f"{name} is not to be pickle or its like: whoever can write a value would run code in every reader; "

@@ -172,6 +172,19 @@ GOOD = [
 NOT_NUMBERS: list[Any] = [True, "1", 1j, [1], None]
 NOT_TEXT: list[Any] = [7, b"x", ["x"], True]
 
+
+async def awaited(data: bytes) -> bytes:
+    return data
+
+
+class Awaited:
+    def dumps(self, value: object) -> bytes:
+        return b""
+
+    async def loads(self, data: bytes) -> object:
+        return data
+
+
 BAD: list[tuple[str, Any, str]] = [
     *(("username", value, "username must be a str, not") for value in NOT_TEXT),
     *(("password", value, "password must be a str, not") for value in NOT_TEXT),
@@ -188,6 +201,10 @@ BAD: list[tuple[str, Any, str]] = [
     *(
         ("serializer", value, "serializer is not to be pickle or its like")
         for value in [pickle, marshal, (pickle.dumps, pickle.loads), (repr, pickle.loads), (marshal.dumps, repr)]
+    ),
+    *(
+        ("serializer", value, "serializer takes plain functions, not coroutine functions")
+        for value in [(repr, awaited), (awaited, repr), Awaited()]
     ),
     *(("tls", value, "tls must be True or an ssl.SSLContext, not") for value in [1, "yes", "required", ssl, {}]),
     *(("insecure_skip_verify", value, "insecure_skip_verify must") for value in [1, "yes", None]),

@@ -406,3 +406,76 @@ async def test_hooks_and_retries_see_commands_as_ever(open_client: Open) -> None
     with pytest.raises(ThawError):
         await client.get("bad")
     assert watcher.heard == [("SET", "NoneType"), ("SET", "NoneType"), ("GET", "ThawError")]
+
+
+async def test_keys_are_no_values(client: AsyncClient[Any], server: RedisServer) -> None:
+    """Whoever can make a key could otherwise have others read it as a value, or not read at all."""
+    planted = [b"\0_", b"\0j[1]", b"\0jnone", b"\0<raw", b"\0>nippy", b"\0sown"]
+    as_text = sorted(key.decode() for key in planted)
+    for key in planted:
+        server.call("SET", key, b"v")
+    assert sorted(await client.keys("*")) == as_text
+    assert sorted([key async for key in client.scan_iter()]) == as_text
+    assert await client.randomkey() in as_text
+    assert await client.execute("KEYS", "*") == await client.keys("*")
+    for key in planted:
+        server.call("DEL", key)
+        server.call("RPUSH", key, *[b"\0j[2]"] * 4)
+        name = key.decode()
+        assert await client.blpop([key], timeout=5) == (name, [2])
+        assert await client.execute("BRPOP", key, 5) == [name, [2]]
+        assert await client.lmpop([key], "LEFT") == (name, [[2]])
+        assert await client.blmpop([key], "LEFT", timeout=5) == (name, [[2]])
+        server.call("ZADD", key, 1, b"\0j[1]", 2, b"\0j[2]", 3, b"\0j[3]")
+        assert await client.bzpopmin([key], timeout=5) == (name, [1], 1.0)
+        assert await client.zmpop([key], "MAX") == (name, [([3], 3.0)])
+        assert await client.bzmpop([key], "MIN", timeout=5) == (name, [([2], 2.0)])
+        id = await client.xadd(key, {"f": [3]})
+        assert await client.xread({key: 0}) == {name: [(id, {"f": [3]})]}
+        assert await client.xread({key: 0}, block=1) == {name: [(id, {"f": [3]})]}
+        raw = await client.execute("XREAD", "STREAMS", key, 0)
+        assert (raw if type(raw) is dict else dict(raw)) == {name: [[id, ["f", [3]]]]}
+        await client.xgroup_create(key, key, 0)
+        assert await client.xreadgroup(key, key, {key: ">"}) == {name: [(id, {"f": [3]})]}
+        assert [group.name for group in await client.xinfo_groups(key)] == [name]
+        assert [one.name for one in await client.xinfo_consumers(key, key)] == [name]
+        assert (await client.xpending(key, key)).consumers == {name: 1}
+
+
+async def test_parts_of_values_are_no_values(client: AsyncClient[Any]) -> None:
+    await client.set("a", [1, "é"])
+    await client.set("b", [1])
+    assert await client.getrange("a", 0, 3) == "\0j[1"
+    assert await client.lcs("a", "b") == "\0j[1]"
+    for text in ("\0", "\0_", "\0jx"):
+        with pytest.raises(UsageError, match="a str given to APPEND begins with NUL"):
+            await client.append("new", text)
+        with pytest.raises(UsageError, match="a str given to SETRANGE begins with NUL"):
+            await client.setrange("new", 0, text)
+    assert await client.get("new") is None
+    assert await client.append("new", carmine.raw("\0_")) == 2
+    assert await client.append("new", "x\0") == 4
+
+
+async def test_the_decoder_of_a_script_gets_values_and_keeps_its_result(client: AsyncClient[Any]) -> None:
+    class Kept(dict[str, Any]):
+        pass
+
+    await client.set("k", {"a": (1, 2)})
+    made = Kept(raw=b"\0_", text=b"\xff", nested=[b"\0_"])
+    seen: list[Any] = []
+
+    def decode(value: Any) -> Kept:
+        seen.append(value)
+        return made
+
+    script: Any = client.script("return {redis.call('GET', KEYS[1]), ARGV[1], 'text', 5}", decode=decode)
+    for _ in range(2):
+        assert await script(["k"], [None]) is made
+    async with client.pipeline() as pipeline:
+        first, second = script.queue(pipeline, ["k"], [None]), script.queue(pipeline, ["k"], [None])
+    assert first.value is second.value is made
+    async with client.transaction() as tx:
+        third = script.queue(tx, ["k"], [None])
+    assert third.value is made
+    assert seen == [[{"a": (1, 2)}, None, "text", 5]] * 5

@@ -401,3 +401,76 @@ def test_hooks_and_retries_see_commands_as_ever(open_client: Open) -> None:
     with pytest.raises(ThawError):
         client.get("bad")
     assert watcher.heard == [("SET", "NoneType"), ("SET", "NoneType"), ("GET", "ThawError")]
+
+
+def test_keys_are_no_values(client: Client[Any], server: RedisServer) -> None:
+    """Whoever can make a key could otherwise have others read it as a value, or not read at all."""
+    planted = [b"\0_", b"\0j[1]", b"\0jnone", b"\0<raw", b"\0>nippy", b"\0sown"]
+    as_text = sorted(key.decode() for key in planted)
+    for key in planted:
+        server.call("SET", key, b"v")
+    assert sorted(client.keys("*")) == as_text
+    assert sorted(list(client.scan_iter())) == as_text
+    assert client.randomkey() in as_text
+    assert client.execute("KEYS", "*") == client.keys("*")
+    for key in planted:
+        server.call("DEL", key)
+        server.call("RPUSH", key, *[b"\0j[2]"] * 4)
+        name = key.decode()
+        assert client.blpop([key], timeout=5) == (name, [2])
+        assert client.execute("BRPOP", key, 5) == [name, [2]]
+        assert client.lmpop([key], "LEFT") == (name, [[2]])
+        assert client.blmpop([key], "LEFT", timeout=5) == (name, [[2]])
+        server.call("ZADD", key, 1, b"\0j[1]", 2, b"\0j[2]", 3, b"\0j[3]")
+        assert client.bzpopmin([key], timeout=5) == (name, [1], 1.0)
+        assert client.zmpop([key], "MAX") == (name, [([3], 3.0)])
+        assert client.bzmpop([key], "MIN", timeout=5) == (name, [([2], 2.0)])
+        id = client.xadd(key, {"f": [3]})
+        assert client.xread({key: 0}) == {name: [(id, {"f": [3]})]}
+        assert client.xread({key: 0}, block=1) == {name: [(id, {"f": [3]})]}
+        raw = client.execute("XREAD", "STREAMS", key, 0)
+        assert (raw if type(raw) is dict else dict(raw)) == {name: [[id, ["f", [3]]]]}
+        client.xgroup_create(key, key, 0)
+        assert client.xreadgroup(key, key, {key: ">"}) == {name: [(id, {"f": [3]})]}
+        assert [group.name for group in client.xinfo_groups(key)] == [name]
+        assert [one.name for one in client.xinfo_consumers(key, key)] == [name]
+        assert (client.xpending(key, key)).consumers == {name: 1}
+
+
+def test_parts_of_values_are_no_values(client: Client[Any]) -> None:
+    client.set("a", [1, "é"])
+    client.set("b", [1])
+    assert client.getrange("a", 0, 3) == "\0j[1"
+    assert client.lcs("a", "b") == "\0j[1]"
+    for text in ("\0", "\0_", "\0jx"):
+        with pytest.raises(UsageError, match="a str given to APPEND begins with NUL"):
+            client.append("new", text)
+        with pytest.raises(UsageError, match="a str given to SETRANGE begins with NUL"):
+            client.setrange("new", 0, text)
+    assert client.get("new") is None
+    assert client.append("new", carmine.raw("\0_")) == 2
+    assert client.append("new", "x\0") == 4
+
+
+def test_the_decoder_of_a_script_gets_values_and_keeps_its_result(client: Client[Any]) -> None:
+    class Kept(dict[str, Any]):
+        pass
+
+    client.set("k", {"a": (1, 2)})
+    made = Kept(raw=b"\0_", text=b"\xff", nested=[b"\0_"])
+    seen: list[Any] = []
+
+    def decode(value: Any) -> Kept:
+        seen.append(value)
+        return made
+
+    script: Any = client.script("return {redis.call('GET', KEYS[1]), ARGV[1], 'text', 5}", decode=decode)
+    for _ in range(2):
+        assert script(["k"], [None]) is made
+    with client.pipeline() as pipeline:
+        first, second = script.queue(pipeline, ["k"], [None]), script.queue(pipeline, ["k"], [None])
+    assert first.value is second.value is made
+    with client.transaction() as tx:
+        third = script.queue(tx, ["k"], [None])
+    assert third.value is made
+    assert seen == [[{"a": (1, 2)}, None, "text", 5]] * 5
