@@ -40,6 +40,7 @@ _QUIET: Final = 1e-3
 """Seconds of idleness after which a call looks at the socket first, as the blocking wire does."""
 _READ: Final = 1 << 14
 """Bytes asked for by a read; four times as much once a read was filled."""
+_UNASKED: Final = (Push, Attributed)
 SLICE: Final = 1 << 17
 """Bytes given to the transport at once: what it cannot write it copies."""
 
@@ -181,12 +182,13 @@ class AsyncLedger(asyncio.BufferedProtocol):
         try:
             while calls:
                 call = calls[0]
-                if call.modes is not None:
-                    parser.decode = call.modes[-call.left] != 0
+                modes = call.modes
+                if modes is not None:
+                    parser.decode = modes[-call.left] != 0
                 value = parser.next_reply()
                 if value is NEED_DATA:
                     return
-                if isinstance(value, (Push, Attributed)) and _is_push(value):
+                if isinstance(value, _UNASKED) and _is_push(value):
                     self._keep(value)
                     continue
                 if call.replies is None:
@@ -197,8 +199,13 @@ class AsyncLedger(asyncio.BufferedProtocol):
                 if not call.left:
                     last = calls.popleft()
                     if calls:
-                        _settle(last)
-                        parser.decode, parser.each = calls[0].decode, calls[0].each
+                        if not call.future.done():
+                            call.future.set_result(call.value)
+                        following = calls[0]
+                        if following.decode is not call.decode or modes is not None:
+                            parser.decode = following.decode
+                        if following.each is not call.each:
+                            parser.each = following.each
             if not parser.is_idle:
                 self._read_pushes()
         except ConnectionLost as error:

@@ -257,12 +257,14 @@ class SharedIO(AsyncIO):
             self._tell_expired()
         posted, out = self._posted, self._out
         self._posted, self._out, self._out_size = [], [], 0
-        wanted = [not call.future.done() for call in posted]
-        if not all(wanted):  # cancelled, or out of time, in the round it was asked in: it is not sent
-            posted, out = list(compress(posted, wanted)), list(compress(out, wanted))
-            if not posted:
-                self._end_if_done()
-                return
+        for call in posted:
+            if call.future.done():  # cancelled, or out of time, in the round it was asked in: it is not sent
+                wanted = [not call.future.done() for call in posted]
+                posted, out = list(compress(posted, wanted)), list(compress(out, wanted))
+                if not posted:
+                    self._end_if_done()
+                    return
+                break
         now = monotonic() if now is None else now
         calls = self._calls
         self._forget_answered()
