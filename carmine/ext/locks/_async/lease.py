@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from carmine.ext.locks._async.keeper import Keeper
     from carmine.ext.locks.core import Term
     from carmine.ext.locks.keys import Names
+    from carmine.types import Seconds
 
 __all__ = ["AsyncLease"]
 
@@ -139,7 +140,7 @@ class AsyncLease:
             self._lose(core.TAKEN)
         self._check_held()
 
-    async def extend(self, ttl: float | None = None) -> None:
+    async def extend(self, ttl: Seconds | None = None) -> None:
         """Let it last for another while from now on.
 
         Args:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Locking"]
 
+
 class Station:
     """What all locks of one pool share."""
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from carmine.client._async.pubsub import AsyncPubSub
 from carmine.client.subscriptions import Reconnected
 from carmine.client.timing import deadline
-from carmine.errors import CarmineError
+from carmine.errors import CarmineError, ServerError
 from carmine.ext.locks import core
 from carmine.ext.locks._async.beside import Beside
 from carmine.ext.locks._worlds import aio
@@ -44,12 +44,13 @@ _LISTEN_AGAIN: Final = 5.0
 class _Line:
     """Those who wait for one lock, the first in front."""
 
-    __slots__ = ("ask_at", "channel", "is_heard", "is_hot", "left_at", "listen_at", "waiters")
+    __slots__ = ("ask_at", "channel", "is_heard", "is_hot", "is_wanted", "left_at", "listen_at", "waiters")
 
     def __init__(self, channel: bytes) -> None:
         self.channel: bytes = channel
         self.waiters: deque[aio.Signal] = deque()
-        self.is_heard: bool = False  # the server has confirmed the subscription
+        self.is_wanted: bool = False  # the subscription was asked for
+        self.is_heard: bool = False  # and confirmed
         self.is_hot: bool = False  # word came, and nobody has asked since
         self.ask_at: float = math.inf  # when to ask though no word came
         self.listen_at: float = 0.0  # when to subscribe, if that is not done
@@ -147,7 +148,7 @@ class WaitingRoom:
         with self._guard:
             line.waiters.remove(waiter._signal)
             line.left_at = time.monotonic()
-            if not line.waiters and not line.is_heard and self._lines.get(line.channel) is line:
+            if not line.waiters and not line.is_wanted and self._lines.get(line.channel) is line:
                 del self._lines[line.channel]
         line.call_first()
 
@@ -165,12 +166,15 @@ class WaitingRoom:
         if line.is_heard or time.monotonic() < line.listen_at:
             return
         pubsub = self._open(pool)
+        line.is_wanted = True
         try:
             with deadline(max(0.0, min(until - time.monotonic(), core.LONGEST_TTL))):
                 await pubsub.subscribe({line.channel: line.ring})
-        except CarmineError:
-            line.listen_at = time.monotonic() + _LISTEN_AGAIN
-            waiter.put_off(None)
+        except CarmineError as problem:
+            line.is_wanted = not isinstance(problem, ServerError)
+            now = time.monotonic()
+            line.listen_at = now + _LISTEN_AGAIN
+            line.ask_at = min(line.ask_at, now + core.pause(None, False, chance()))
             return
         with self._guard:
             if self._pubsub is pubsub and self._lines.get(line.channel) is line:
@@ -225,7 +229,7 @@ class WaitingRoom:
         with self._guard:
             line = self._lines.get(channel)
             if line is not None:
-                line.is_heard = False
+                line.is_heard = line.is_wanted = False
                 line.call_first()
 
     def _forget(self, pubsub: AsyncPubSub[bytes]) -> None:
@@ -234,7 +238,7 @@ class WaitingRoom:
                 return
             self._pubsub = None
             for line in list(self._lines.values()):
-                line.is_heard, line.listen_at = False, time.monotonic() + _TICK
+                line.is_heard, line.is_wanted, line.listen_at = False, False, time.monotonic() + _TICK
                 if not line.waiters:
                     del self._lines[line.channel]
                 line.call_first()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from carmine.ext.locks._sync.keeper import Keeper
     from carmine.ext.locks.core import Term
     from carmine.ext.locks.keys import Names
+    from carmine.types import Seconds
 
 __all__ = ["Lease"]
 
@@ -140,7 +141,7 @@ class Lease:
             self._lose(core.TAKEN)
         self._check_held()
 
-    def extend(self, ttl: float | None = None) -> None:
+    def extend(self, ttl: Seconds | None = None) -> None:
         """Let it last for another while from now on.
 
         Args:
