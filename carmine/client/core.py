@@ -139,7 +139,11 @@ def ends_connection(replies: Sequence[Any], blocked: bool) -> bool:
     and commands that blocked (UNBLOCKED) are looked at whole.
     """
     if not blocked:
-        replies = replies if isinstance(replies[-1], ExecAbortError) else (replies[0], replies[-1])
+        ends = (replies[0], replies[-1])
+        if not isinstance(ends[0], ServerError) and not isinstance(ends[1], ServerError):
+            return False  # as nearly every batch
+        if not isinstance(ends[1], ExecAbortError):
+            replies = ends
     return any(isinstance(reply, ServerError) and reply.retry in RECONNECTING for reply in replies)
 
 
