@@ -137,6 +137,25 @@ def test_s09_calls_end_in_time_and_late_replies_are_eaten(lab: Lab, silence: Any
 
 
 @pytest.mark.parametrize("pool_size", [4], ids=["pool4"])
+def test_s09_callers_who_share_a_client_are_told_each(lab: Lab) -> None:
+    """Many at once on one client (in asyncio: on one connection), and then many others: to each his own."""
+    driver = lab.client(retry=ONCE, read_timeout=0.2)
+    shapes: list[Callable[[str], object]] = [
+        lambda token: driver.call("ECHO", token),
+        lambda token: driver.pipeline([("ECHO", token)] * 3),
+        lambda token: driver.transaction([("ECHO", token)]),
+    ]
+    with _stopped(lab.server), Crew() as crew:
+        for number, shape in enumerate(shapes):
+            crew.start(lambda number=number, shape=shape: lab.fails(NetworkError, shape, f"late-{number}", within=0.2))
+        crew.join()
+    with Crew() as crew:
+        for number in range(CALLERS):
+            crew.start(lab.canaries, driver, 8, f"caller-{number}")
+    lab.counts["late"] += len(shapes)
+
+
+@pytest.mark.parametrize("pool_size", [4], ids=["pool4"])
 def test_s09_writers_wait_while_writes_are_paused(lab: Lab) -> None:
     """CLIENT PAUSE WRITE: reads go on; a write that is patient has its reply, once."""
     writer, reader = lab.client(retry=ONCE), lab.client(retry=ONCE)
