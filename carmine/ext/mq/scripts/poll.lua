@@ -306,8 +306,10 @@ if scan == 1 then
   if not has_ended then return {'skip', 'one step'} end
 elseif next_at <= now or redis.call('LLEN', mids_ready) > 0 then
   return {'skip', 'entries without work'}
-elseif dry == 0 and not has_ended
+elseif (dry == 0 or (dry == 1 and not has_ended))
   and redis.call('LLEN', mid_circle) - 1 > redis.call('ZCARD', due) + redis.call('ZCARD', gc) then
+  -- until the end mark has come by twice: that is a whole lap, wherever it began
+  if has_ended then redis.call('SET', ndry_runs, 1) end
   return {'skip', 'entries not indexed yet'}
 end
 redis.call('SET', ndry_runs, dry + 1)

@@ -1,0 +1,52 @@
+"""What the queue's tests share."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from carmine._bridge import aio
+
+if TYPE_CHECKING:
+    from carmine.ext.mq._async.message import AsyncMessage
+    from carmine.ext.mq._async.queue import AsyncQueue
+    from tests.lab.servers import RedisServer
+
+
+def later(queue: AsyncQueue, seconds: float) -> None:
+    """Let time go by, for the scripts that this queue runs."""
+    assert isinstance(queue._now, int)
+    queue._now += int(seconds * 1000)
+
+
+async def claim(queue: AsyncQueue, count: int = 1, **options: Any) -> list[AsyncMessage]:
+    """Poll until there are messages or the answer is to sleep; "skip" means: poll again."""
+    for _ in range(100):
+        found = await queue.poll(count, **options)
+        if found.kind != "skip":
+            return found.messages
+    raise AssertionError("a hundred polls in a row said: poll again")
+
+
+async def claim_one(queue: AsyncQueue, **options: Any) -> AsyncMessage:
+    """Claim exactly one message, which must be there."""
+    [message] = await claim(queue, 1, **options)
+    return message
+
+
+async def drain(queue: AsyncQueue, count: int = 8) -> list[tuple[str, Any]]:
+    """Handle everything that can be handled now; return mids and contents in their order."""
+    handled = []
+    while messages := await claim(queue, count):
+        for message in messages:
+            handled.append((message.mid, message.content))
+            assert await queue.finish(message)
+    return handled
+
+
+async def until_asleep(server: RedisServer, count: int) -> None:
+    """Wait until exactly so many clients are blocked on the server."""
+    deadline = time.monotonic() + 10.0
+    while server.info("clients")["blocked_clients"] != str(count):
+        assert time.monotonic() < deadline, f"{count} blocked clients did not come true"
+        await aio.sleep(0.002)
