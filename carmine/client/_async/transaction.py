@@ -11,6 +11,7 @@ from carmine.client._async.pipeline import Queue
 from carmine.client._async.script import AsyncScripting
 from carmine.client.core import (
     NEVER,
+    RECONNECTING,
     ends_connection,
     finish,
     first_error,
@@ -26,7 +27,7 @@ from carmine.commands._async import AsyncCommands
 from carmine.commands.command import modes_of, words_of
 from carmine.commands.flags import STATE
 from carmine.commands.specs import lookup
-from carmine.errors import CarmineError, NetworkError, UsageError
+from carmine.errors import CarmineError, NetworkError, ServerError, UsageError
 from carmine.transport.hooks import Watched
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class AsyncTransaction(Queue[T], Generic[T]):
         self._raise_errors = raise_errors
         self._connection: AsyncConnection | None = None
         self._is_watching = False
+        self._is_spent = False  # a reply has asked for another connection
         self.prelude: list[Any] = []
         self._sent: list[Reply[Any]] = []
 
@@ -106,9 +108,19 @@ class AsyncTransaction(Queue[T], Generic[T]):
     async def _hold(self) -> AsyncConnection:
         if not self._is_open:
             raise UsageError("a transaction lives in its block: `with client.transaction() as tx:`")
-        if self._connection is None:
-            self._connection = await self._client._borrow("a transaction")
-        return self._connection
+        if self._connection is not None:
+            return self._connection
+        borrowed = await self._client._borrow("a transaction")
+        if self._adopt(borrowed):
+            return borrowed
+        await self._client._give_back(borrowed)
+        return await self._hold()
+
+    def _adopt(self, borrowed: AsyncConnection) -> bool:
+        """Keep a connection, unless another task was quicker, or has ended the block meanwhile."""
+        if self._is_open and self._connection is None:
+            self._connection = borrowed
+        return self._connection is borrowed
 
     async def _execute_now(self, spec: Spec, words: Words) -> Any:
         if spec.flags & NEVER or (spec.flags & STATE and spec.name not in ("WATCH", "UNWATCH")):
@@ -127,6 +139,8 @@ class AsyncTransaction(Queue[T], Generic[T]):
             except NetworkError as problem:
                 self._client._tell_lost(problem)
                 raise
+            if isinstance(reply, ServerError) and reply.retry in RECONNECTING:
+                self._is_spent = True
             result = finish(spec, reply, connection.address)
         if spec.name != "WATCH":
             self.prelude.append(result)
@@ -137,6 +151,7 @@ class AsyncTransaction(Queue[T], Generic[T]):
         if self._is_open:
             raise UsageError("this transaction is in use already; make another one with client.transaction()")
         self._is_open = True
+        self._is_spent = False
         self._take()
         self.prelude, self._sent = [], []
         if self._keys:
@@ -212,12 +227,12 @@ class AsyncTransaction(Queue[T], Generic[T]):
         if connection is None:
             return
         try:
-            if self._is_watching and connection.is_usable:
+            if self._is_watching and not self._is_spent and connection.is_usable:
                 left = bounded(None, self._client._pool.options.read_timeout, "UNWATCH")
                 self._is_watching = await connection.execute((b"UNWATCH",), True, left) != "OK"
         except CarmineError:
             self._is_watching = True  # the block's own outcome is what the caller wants
         finally:
-            if self._is_watching:
+            if self._is_watching or self._is_spent:
                 connection.close()  # which forgets the keys as well
             await self._client._give_back(connection)

@@ -12,6 +12,7 @@ from carmine.client._sync.pipeline import Queue
 from carmine.client._sync.script import Scripting
 from carmine.client.core import (
     NEVER,
+    RECONNECTING,
     ends_connection,
     finish,
     first_error,
@@ -27,7 +28,7 @@ from carmine.commands._sync import Commands
 from carmine.commands.command import modes_of, words_of
 from carmine.commands.flags import STATE
 from carmine.commands.specs import lookup
-from carmine.errors import CarmineError, NetworkError, UsageError
+from carmine.errors import CarmineError, NetworkError, ServerError, UsageError
 from carmine.transport.hooks import Watched
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Transaction(Queue[T], Generic[T]):
         self._raise_errors = raise_errors
         self._connection: Connection | None = None
         self._is_watching = False
+        self._is_spent = False  # a reply has asked for another connection
         self.prelude: list[Any] = []
         self._sent: list[Reply[Any]] = []
 
@@ -105,9 +107,19 @@ class Transaction(Queue[T], Generic[T]):
     def _hold(self) -> Connection:
         if not self._is_open:
             raise UsageError("a transaction lives in its block: `with client.transaction() as tx:`")
-        if self._connection is None:
-            self._connection = self._client._borrow("a transaction")
-        return self._connection
+        if self._connection is not None:
+            return self._connection
+        borrowed = self._client._borrow("a transaction")
+        if self._adopt(borrowed):
+            return borrowed
+        self._client._give_back(borrowed)
+        return self._hold()
+
+    def _adopt(self, borrowed: Connection) -> bool:
+        """Keep a connection, unless another task was quicker, or has ended the block meanwhile."""
+        if self._is_open and self._connection is None:
+            self._connection = borrowed
+        return self._connection is borrowed
 
     def _execute_now(self, spec: Spec, words: Words) -> Any:
         if spec.flags & NEVER or (spec.flags & STATE and spec.name not in ("WATCH", "UNWATCH")):
@@ -126,6 +138,8 @@ class Transaction(Queue[T], Generic[T]):
             except NetworkError as problem:
                 self._client._tell_lost(problem)
                 raise
+            if isinstance(reply, ServerError) and reply.retry in RECONNECTING:
+                self._is_spent = True
             result = finish(spec, reply, connection.address)
         if spec.name != "WATCH":
             self.prelude.append(result)
@@ -136,6 +150,7 @@ class Transaction(Queue[T], Generic[T]):
         if self._is_open:
             raise UsageError("this transaction is in use already; make another one with client.transaction()")
         self._is_open = True
+        self._is_spent = False
         self._take()
         self.prelude, self._sent = [], []
         if self._keys:
@@ -209,12 +224,12 @@ class Transaction(Queue[T], Generic[T]):
         if connection is None:
             return
         try:
-            if self._is_watching and connection.is_usable:
+            if self._is_watching and not self._is_spent and connection.is_usable:
                 left = bounded(None, self._client._pool.options.read_timeout, "UNWATCH")
                 self._is_watching = connection.execute((b"UNWATCH",), True, left) != "OK"
         except CarmineError:
             self._is_watching = True  # the block's own outcome is what the caller wants
         finally:
-            if self._is_watching:
+            if self._is_watching or self._is_spent:
                 connection.close()  # which forgets the keys as well
             self._client._give_back(connection)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carmine.errors import DecodeError, ExecAbortError, PipelineError, UsageError, WatchError, WrongTypeError
+from carmine.errors import (
+    DecodeError,
+    ExecAbortError,
+    PipelineError,
+    ReadOnlyError,
+    UsageError,
+    WatchError,
+    WrongTypeError,
+)
+from tests.lab.scripted import Scripted
 
 if TYPE_CHECKING:
     from carmine.client._sync.client import Client
@@ -191,3 +200,16 @@ def test_what_atomic_runs_may_raise(client: Client[str], server: RedisServer) ->
         client.atomic(fails, "n")
     assert client.exists("n") == 0
     assert client.pool.stats().in_use == 0
+
+
+def test_a_reply_that_asks_for_another_connection(open_client: Open) -> None:
+    """READONLY after a failover: who comes next is not to meet the same server (S05)."""
+    readonly = b"-READONLY You can't write against a read only replica.\r\n"
+    with Scripted.replies({b"SET": readonly, b"WATCH": b"+OK\r\n"}) as server:
+        client = open_client(server.url, protocol=3, pool_size=1)
+        for watched in ((), ("key",)):
+            with pytest.raises(ReadOnlyError), client.transaction(*watched) as tx:
+                tx.now.set("key", "v")
+            assert client.pool.stats().open == 0
+        assert server.accepted == 2
+        assert not [words for _, words in server.commands if words[0] == b"UNWATCH"]
