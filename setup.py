@@ -53,7 +53,7 @@ DIRECTIVES = {
 # 33 KB more (ADR 9): no unwind tables, since no exception passes through C, and no gaps between functions or before
 # jumps. Native profilers and debuggers want the tables, and distributions have their rules: who sets CFLAGS decides.
 LIGHT = ["-fno-asynchronous-unwind-tables", "-fno-align-functions", "-fno-align-jumps", "-fno-align-labels"]
-# The compiler's default lets inlining add 40 % to a file. The wire is as fast with 5; the codec would be a tenth slower.
+# The compiler lets inlining add 40 % to a file. The wire is as fast with 5; the codec would be a tenth slower.
 LESS_INLINED = {"_wire": ["--param", "inline-unit-growth=5"]}
 
 if MODE not in MODES:
