@@ -336,7 +336,10 @@ def entries_of(
 def name_of(name: Any) -> bytes:
     """Return the bytes of a channel's name."""
     if isinstance(name, str):
-        return name.encode()
+        try:
+            return name.encode()
+        except UnicodeEncodeError:
+            raise UsageError("the name of a channel holds a lone surrogate, which UTF-8 cannot carry") from None
     if isinstance(name, bytes | bytearray | memoryview):
         return bytes(name)
     raise UsageError(f"the name of a channel is text or bytes, not {type(name).__name__}")

@@ -313,6 +313,8 @@ def test_names() -> None:
     for bad in (1, None, 1.5, ["a"]):
         with pytest.raises(UsageError, match="name of a channel"):
             name_of(bad)
+    with pytest.raises(UsageError, match="lone surrogate"):
+        name_of("\ud800")
 
 
 @pytest.mark.parametrize(
