@@ -127,7 +127,13 @@ class Keeper:
     def drop(self, lease: Lease) -> None:
         """Look after it no more."""
         with self._guard:
-            self._leases.pop(lease.token, None)
+            if self._leases.pop(lease.token, None) is None or self._leases or self._sweeps:
+                return
+            if self._connection is not None:
+                self._alarm.call_at(0.0)  # to close it
+            else:
+                self._beside = None
+                self._alarm.call_off()
 
     def sweep(self, names: Names, token: str, ttl: float, pool: Pool) -> None:
         """Delete a token from the lock's key in the background, if it is there, or comes there soon.

@@ -64,6 +64,12 @@ class Alarm:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(max(0.0, due - time.monotonic()), self._ring)
 
+    def call_off(self) -> None:
+        """Call it no more until the next `call_at`."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._due, self._timer = float("inf"), None
+
     def _ring(self) -> None:
         self._due, self._timer = float("inf"), None
         if self._job is None or self._job.is_done:
@@ -81,8 +87,7 @@ class Alarm:
                     self._due = float("inf")
                 self.call_at(due)
         except BaseException as problem:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._due, self._timer = float("inf"), None
+            self.call_off()
+            self._due = float("inf")
             self._failed(problem)
             raise

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Alarm", "Mutex", "Signal", "call", "here", "open_beside", "sleep", "spawn", "spawn_apart"]
 
-_LINGER: Final = 1.0
-"""Seconds that a thread stays with nothing to do: short leases that follow each other share one."""
+_LINGER: Final = 0.5
+"""Seconds that a thread stays with nothing to do, so that short leases that follow each other share one; and that it
+sleeps at most, so that nobody has to wake it when nothing is left to do."""
 
 
 def here() -> object:
@@ -78,15 +79,22 @@ class Alarm:
             self._failed(problem)
             raise
 
+    def call_off(self) -> None:
+        """Call it no more until the next `call_at`."""
+        with self._changed:
+            self._due = float("inf")
+
     def _wait(self) -> bool:
         """Wait until it is time; False when there was nothing to do for too long."""
         with self._changed:
-            leaves_at = time.monotonic() + _LINGER
+            was_idle = False
             while (now := time.monotonic()) < self._due:
-                self._wakes_at = self._due if self._due < float("inf") else leaves_at
-                if now >= self._wakes_at:
+                is_idle = self._due == float("inf")
+                if is_idle and was_idle:
                     self._thread = None
                     return False
+                was_idle = is_idle
+                self._wakes_at = min(self._due, now + _LINGER)
                 self._changed.wait(self._wakes_at - now)
             self._due = float("inf")
             self._wakes_at = 0.0  # at work, it looks by itself
