@@ -16,6 +16,7 @@ from carmine.errors import (
     ConnectFailed,
     ConnectionLost,
     ConnectTimeout,
+    DeadlineExceeded,
     DecodeError,
     HandshakeFailed,
     NetworkError,
@@ -73,6 +74,7 @@ DECISIONS = [
     (ReadTimeout("x", outcome=UNKNOWN), READ, True, False),
     (WriteTimeout("x", outcome=NOT_SENT), READ, True, False),
     (PoolTimeout("x"), READ, True, False),
+    (DeadlineExceeded("x"), READ, True, False),
     # what was given is wrong and stays wrong
     (because(ConnectFailed("x"), ssl.SSLCertVerificationError(1, "x")), READ, True, False),
     (because(ConnectFailed("x"), UnicodeError("x")), READ, True, False),
