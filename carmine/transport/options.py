@@ -57,7 +57,7 @@ class ClientArgs(TypedDict, total=False):
     max_idle: int | None
     max_idle_time: Seconds | None
     max_lifetime: Seconds | None
-    check: Collection[CheckMoment]
+    check: tuple[CheckMoment, ...] | Collection[CheckMoment]  # mypy takes a tuple's display for no Collection
     retry: Retry
     hooks: object
     socket_factory: Callable[..., socket.socket] | None
