@@ -15,22 +15,20 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from carmine.errors import (
-    CarmineError,
-    NetworkError,
-)
+from carmine.errors import CarmineError, NetworkError, Outcome
 from carmine.protocol import Parser, __impl__
 from carmine.protocol.limits import LOOK_UP
 from carmine.transport.connector import ConnectorBase, literal, tune
 from carmine.transport.socket_io import SocketIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from carmine.protocol.abc import Execute, ExecuteMany, NextPush
     from carmine.protocol.abc import WireIO as WireIOContract
     from carmine.transport.address import Address
     from carmine.transport.credentials import Credentials
+    from carmine.types import Arg
 
 __all__ = ["Connection", "Connector"]
 
@@ -189,11 +187,42 @@ class Connector(ConnectorBase):
         try:
             self._shake_hands(connection, credentials, deadline)
             if options.on_connect is not None:
-                options.on_connect(connection)
+                self._prepare(connection, options.on_connect, until)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _prepare(self, connection: Connection, told: Callable[[Connection], object], until: float) -> None:
+        """Call on_connect; what it asks ends in the caller's time, and fails before the caller's command was sent."""
+        once, many = connection.execute, connection.execute_many
+        usual = math.inf if self.options.read_timeout is None else self.options.read_timeout
+
+        def left(timeout: float | None) -> float:
+            return min(usual if timeout is None else timeout, max(0.001, until - time.monotonic()))
+
+        def execute(words: Sequence[Arg], decode: bool, timeout: float | None = None, each: bool = False) -> Any:
+            return once(words, decode, left(timeout), each)
+
+        def execute_many(
+            commands: Iterable[Sequence[Arg]],
+            decode: bool,
+            replies: list[Any],
+            timeout: float | None = None,
+            modes: bytes | None = None,
+            each: bool = False,
+        ) -> None:
+            many(commands, decode, replies, left(timeout), modes, each)
+
+        if until != math.inf:
+            connection.execute, connection.execute_many = execute, execute_many
+        try:
+            told(connection)
+        except NetworkError as problem:
+            problem.outcome = Outcome.NOT_SENT
+            raise
+        finally:
+            connection.execute, connection.execute_many = once, many
 
     def _wire(self, sock: socket.socket) -> WireIOContract:
         io = self._make_wire(sock)

@@ -79,29 +79,30 @@ class Pool(PoolBook[Connection]):
             PoolTimeout: All connections stayed in use for `pool_timeout` seconds.
             NetworkError, ServerError, ProtocolError: A new connection could not be opened.
         """
-        connection = self._from_idle() or self._from_queue(until)
+        connection = self._from_idle(until) or self._from_queue(until)
         return self._lend(connection, note and f"{note} in thread {threading.current_thread().name!r}")
 
-    def _from_idle(self) -> Connection | None:
+    def _from_idle(self, until: float) -> Connection | None:
         """Return an idle connection that passes the checks, or None."""
         while not self._closed and not self.attention:
             try:
                 connection = self.idle.pop()
             except IndexError:
                 return None
-            if self._is_fit(connection, probe="borrow" in self.options.check):
+            if self._is_fit(connection, probe="borrow" in self.options.check, until=until):
                 return connection
             self._discard(connection)
         return None
 
-    def _is_fit(self, connection: Connection, *, probe: bool) -> bool:
+    def _is_fit(self, connection: Connection, *, probe: bool, until: float = math.inf) -> bool:
         if time.monotonic() >= connection.expires or not connection.probe():
             return False
-        return not probe or self._answers(connection)
+        return not probe or self._answers(connection, until)
 
-    def _answers(self, connection: Connection) -> bool:
+    def _answers(self, connection: Connection, until: float) -> bool:
+        left = min(self.options.connect_timeout, max(0.001, until - time.monotonic()))
         try:
-            return bool(connection.execute((b"PING",), True, self.options.connect_timeout) == "PONG")
+            return bool(connection.execute((b"PING",), True, left) == "PONG")
         except CarmineError:
             return False
 
@@ -126,7 +127,7 @@ class Pool(PoolBook[Connection]):
             self._until_served(waiter, began, until)
             connection, waiter.connection = waiter.connection, None
             if connection is not None:
-                if self._is_fit(connection, probe="borrow" in self.options.check):
+                if self._is_fit(connection, probe="borrow" in self.options.check, until=until):
                     return connection
                 with self._lock:  # the place that becomes free is this caller's, unless somebody was quicker
                     connection.close()
@@ -187,7 +188,7 @@ class Pool(PoolBook[Connection]):
         except BaseException:
             self.serve()
             raise
-        self._top_up()
+        self._top_up(until)
         return connection
 
     def _open_one(self, place: Place, until: float = math.inf) -> Connection:
@@ -211,15 +212,20 @@ class Pool(PoolBook[Connection]):
             raise self._is_over("a connection was opened")
         return connection
 
-    def _top_up(self) -> None:
-        """Open what `min_idle` asks for; a server that refuses now is asked again with the next connection."""
+    def _top_up(self, until: float) -> None:
+        """Open what `min_idle` asks for; a server that refuses now is asked again with the next connection.
+
+        It takes half of the caller's own time at most: the rest is for what he wants.
+        """
+        now = time.monotonic()
+        until = now + (until - now) / 2
         while len(self.idle) < self.options.min_idle:
             with self._lock:
                 place = None if self._closed or self.attention else self._take_place()
             if place is None:
                 return
             try:
-                connection = self._open_one(place)
+                connection = self._open_one(place, until)
             except (NetworkError, ServerError, ProtocolError):
                 return
             self.take_back(connection)
