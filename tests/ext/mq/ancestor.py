@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from tests.lab.servers import RedisServer
@@ -57,10 +57,9 @@ class Ancestor:
 
     def members(self) -> dict[str, int]:
         """Return how large each key of the queue is, those that are there."""
-        sizes = {}
-        for key in self.server.call("KEYS", f"carmine:mq:{self.name}:*"):  # type: ignore[union-attr]
-            kind = self.server.call("TYPE", key)
-            count = {b"hash": "HLEN", b"set": "SCARD", b"list": "LLEN", b"zset": "ZCARD", b"string": "STRLEN"}[kind]
-            suffix = key.decode().rpartition(":")[2]
-            sizes[suffix] = self.server.call(count, key)
-        return sizes  # type: ignore[return-value]
+        counts = {b"hash": "HLEN", b"set": "SCARD", b"list": "LLEN", b"zset": "ZCARD", b"string": "STRLEN"}
+        sizes: dict[str, int] = {}
+        for key in cast("list[bytes]", self.server.call("KEYS", f"carmine:mq:{self.name}:*")):
+            kind = cast("bytes", self.server.call("TYPE", key))
+            sizes[key.decode().rpartition(":")[2]] = cast("int", self.server.call(counts[kind], key))
+        return sizes

@@ -331,9 +331,9 @@ async def test_16_unfinished_messages_are_handed_back_at_once(queue: AsyncQueue)
 async def test_17_ids_that_cannot_be_are_refused(queue: AsyncQueue, mid: Any) -> None:
     """FAULTS Q08, S-50: one rule for all of them."""
     with pytest.raises(UsageError):
-        queue.enqueue("v", mid=mid)
+        await queue.enqueue("v", mid=mid)
     with pytest.raises(UsageError):
-        queue.message_status(mid)
+        await queue.message_status(mid)
     assert await queue.size() == 0
 
 
