@@ -16,7 +16,16 @@ from carmine.client.deadline import limit
 from carmine.client.timing import bounded
 from carmine.commands.command import flags_of, modes_of, words_of
 from carmine.commands.flags import BLOCKING, READONLY
-from carmine.errors import CarmineError, ConnectionLost, NetworkError, Outcome, PoolClosed, RetryRule, ServerError
+from carmine.errors import (
+    CarmineError,
+    ConnectionLost,
+    DeadlineExceeded,
+    NetworkError,
+    Outcome,
+    PoolClosed,
+    RetryRule,
+    ServerError,
+)
 from carmine.transport.bookkeeping import chance
 from carmine.transport.hooks import tell
 
@@ -165,7 +174,9 @@ class AsyncAttempts:
         raise NotImplementedError
 
     def _tell_lost(self, problem: NetworkError) -> None:
-        """Let the hooks hear that a connection was lost under a call."""
+        """Let the hooks hear that a connection was lost under a call; a call that was not begun has lost none."""
+        if isinstance(problem, DeadlineExceeded):
+            return
         tell(self._hooks, "on_error", str(self._pool.options.address), problem)
 
     async def _borrow(self, note: str | None = None) -> AsyncConnection:

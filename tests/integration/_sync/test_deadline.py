@@ -4,11 +4,14 @@
 # ruff: noqa: PT012 - what raises is the end of a block
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import carmine
+from carmine.client.deadline import limit
 from carmine.errors import ConnectTimeout, DeadlineExceeded, LoadingError, Outcome, PoolTimeout, ReadTimeout
 from carmine.retry import Retry
 from tests.integration._sync.helpers import alone
@@ -145,3 +148,29 @@ def test_read_timeout_still_counts_where_it_is_shorter(
     with within(0.1, 0.09), pytest.raises(ReadTimeout), carmine.deadline(30):
         client.echo("x")
     proxy.heal()
+
+
+class Slow(carmine.Hooks):
+    """Lets the caller's time pass once a connection is there."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def on_connect(self, address: str, seconds: float) -> None:
+        while time.monotonic() < limit() < math.inf:
+            pass
+
+    def on_error(self, address: str, error: BaseException) -> None:
+        self.errors.append(type(error).__name__)
+
+
+def test_it_ends_between_the_connection_and_the_command(open_client: Open, server: RedisServer) -> None:
+    hooks = Slow()
+    client = open_client(pool_size=1, hooks=hooks)
+    with pytest.raises(DeadlineExceeded, match="before BLPOP was sent") as caught, carmine.deadline(0.02):
+        client.blpop("list", timeout=5)
+    assert caught.value.outcome is Outcome.NOT_SENT
+    assert hooks.errors == [], "no connection was lost"
+    assert client.pool.stats().idle == 1
+    client.rpush("list", "x")
+    assert client.blpop("list", timeout=5) == ("list", "x")
