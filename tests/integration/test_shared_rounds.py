@@ -147,10 +147,22 @@ async def test_a_round_of_which_nobody_is_left_writes_nothing(client: AsyncClien
 
 
 @pytest.mark.asyncio
+async def test_who_is_alone_in_his_round_does_not_wait_for_its_end(client: AsyncClient[str]) -> None:
+    """On a loop that shows what else runs; on any loop a round is one write."""
+    written = await warm(client)
+    line = client.pool.multiplexer.lines[0]
+    alone = line.post((b"ECHO", b"alone"), True)
+    assert len(written.blocks) == hasattr(asyncio.get_running_loop(), "_ready")
+    assert await alone == "alone"
+    assert len(written.blocks) == 1
+
+
+@pytest.mark.asyncio
 async def test_out_of_time_in_its_round_is_never_sent(client: AsyncClient[str]) -> None:
     """He is told that nothing was sent, so nothing may be."""
     written = await warm(client)
     line = client.pool.multiplexer.lines[0]
+    asyncio.get_running_loop().call_soon(lambda: None)  # alone in its round, it would leave at once
     late = line.post((b"INCR", b"counter"), True)
     line.expire(late, time.monotonic())
     with pytest.raises(ReadTimeout) as caught:
