@@ -57,6 +57,10 @@ def freeze(value: Any, *, limits: Limits = DEFAULT_LIMITS) -> Raw:
         refused = problem.told()
     except RecursionError:
         refused = f"a {type(value).__name__} cannot be frozen here: the stack of the calling thread is nearly used up"
+    except RuntimeError as problem:
+        if "during iteration" not in str(problem):  # of a class's own
+            raise
+        refused = f"a {type(value).__name__} cannot be frozen: it was changed at the same time, by another thread"
     else:
         exceeded = overrun(text, limits)
         if exceeded is None:

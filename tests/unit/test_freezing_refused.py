@@ -15,7 +15,7 @@ from fractions import Fraction
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from types import MappingProxyType, SimpleNamespace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -23,7 +23,10 @@ import pytest
 
 import carmine
 from carmine.errors import ThawError, UsageError
-from carmine.freezing import DEFAULT_LIMITS, Limits
+from carmine.freezing import DEFAULT_LIMITS, Limits, registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CANARY = "canary-5e1"
 
@@ -240,3 +243,28 @@ def test_a_thread_with_little_stack_left_gets_the_same_errors() -> None:
 def test_uuid_loses_only_where_it_came_from() -> None:  # 5.3
     value = UUID(int=7, version=4)
     assert carmine.thaw(carmine.freeze(value)) == value
+
+
+@pytest.mark.parametrize("keys", [["a", "b"], [("a",), "b"], ["a"]], ids=["plain", "any keys", "grows to any keys"])
+def test_a_dict_that_changes_meanwhile(keys: list[Any]) -> None:
+    """Another thread may do so; here it is the first value itself, when its fields are read."""
+
+    class Meddler(NamedTuple):
+        inner: Any
+
+        def __iter__(self) -> Iterator[Any]:
+            changing["late" + CANARY] = None
+            return iter([self.inner])
+
+    before = dict(registry.by_name), dict(registry.by_type)
+    carmine.freezable("test.Meddler")(Meddler)
+    changing: dict[Any, Any] = {}
+    changing.update({key: Meddler(1) for key in keys})
+    try:
+        with pytest.raises(UsageError, match="a dict cannot be frozen: it was changed at the same time") as caught:
+            carmine.freeze(changing)
+    finally:
+        for known, was in zip((registry.by_name, registry.by_type), before, strict=True):
+            known.clear()  # type: ignore[attr-defined]
+            known.update(was)  # type: ignore[attr-defined]
+    assert CANARY not in str(caught.value)
