@@ -102,7 +102,7 @@ class AsyncAttempts:
         if attempt == 1 and _was_stale(error):
             return  # it had died while it was idle: no attempt was made
         wait = decide(self._pool.options.retry, error, attempt, chance(), spec, words)
-        if wait is None or time.monotonic() + wait >= limit():
+        if wait is None or not self._may_wait(wait):
             try:
                 raise error
             finally:
@@ -159,7 +159,11 @@ class AsyncAttempts:
             return 0.0
         retry = self._pool.options.retry
         wait = retry.decide(problem, attempt=attempt, chance=chance(), readonly=readonly, compound=True)
-        return None if wait is not None and time.monotonic() + wait >= limit() else wait
+        return wait if wait is not None and self._may_wait(wait) else None
+
+    def _may_wait(self, seconds: float) -> bool:
+        """Whether another attempt has a chance: the client is not closed, and the deadline is not over by then."""
+        return not (self._is_closed or self._pool.is_closed) and time.monotonic() + seconds < limit()
 
     async def _attempt_many(
         self,

@@ -103,7 +103,7 @@ class Attempts:
         if attempt == 1 and _was_stale(error):
             return  # it had died while it was idle: no attempt was made
         wait = decide(self._pool.options.retry, error, attempt, chance(), spec, words)
-        if wait is None or time.monotonic() + wait >= limit():
+        if wait is None or not self._may_wait(wait):
             try:
                 raise error
             finally:
@@ -160,7 +160,11 @@ class Attempts:
             return 0.0
         retry = self._pool.options.retry
         wait = retry.decide(problem, attempt=attempt, chance=chance(), readonly=readonly, compound=True)
-        return None if wait is not None and time.monotonic() + wait >= limit() else wait
+        return wait if wait is not None and self._may_wait(wait) else None
+
+    def _may_wait(self, seconds: float) -> bool:
+        """Whether another attempt after so many seconds has a chance: the client is not closed, the deadline not over."""
+        return not (self._is_closed or self._pool.is_closed) and time.monotonic() + seconds < limit()
 
     def _attempt_many(
         self,
