@@ -85,7 +85,8 @@ async def test_what_stands_on_the_server(client: AsyncClient[Any], server: Redis
 async def test_hashes_lists_sets_and_sorted_sets(client: AsyncClient[Any]) -> None:
     told = {str(at): value for at, value in enumerate(VALUES)}
     assert await client.hset("h", mapping=told) == len(told)
-    assert all([same(await client.hget("h", field), value) for field, value in told.items()])
+    for field, value in told.items():
+        assert same(await client.hget("h", field), value)
     found = await client.hgetall("h")
     assert found == told
     assert all(same(found[field], value) for field, value in told.items())
@@ -295,11 +296,11 @@ async def test_what_another_client_planted_is_an_error_of_that_reply_alone(
         replies = [pipe.get("good"), pipe.get("broken"), pipe.lpush("good", 1), pipe.get("good")]
     assert [type(reply.error) for reply in replies] == [type(None), ThawError, WrongTypeError, type(None)]
     assert replies[3].value == [1]
-    with pytest.raises(PipelineError, match="command 1 of the pipeline, GET, failed: a value in the reply to GET"):
+    with pytest.raises(PipelineError, match="command 1 of the pipeline, GET.*: a value in the reply"):
         async with client.pipeline() as pipe:
             pipe.get("good")
             pipe.get("nippy")
-    with pytest.raises(PipelineError, match="command 1 of the transaction, GET, failed"):
+    with pytest.raises(PipelineError, match="command 1 of the transaction, GET"):
         async with client.transaction() as tx:
             first = tx.get("good")
             tx.get("nippy")
@@ -415,7 +416,8 @@ async def test_keys_are_no_values(client: AsyncClient[Any], server: RedisServer)
     for key in planted:
         server.call("SET", key, b"v")
     assert sorted(await client.keys("*")) == as_text
-    assert sorted([key async for key in client.scan_iter()]) == as_text
+    walked = [key async for key in client.scan_iter()]
+    assert sorted(walked) == as_text
     assert await client.randomkey() in as_text
     assert await client.execute("KEYS", "*") == await client.keys("*")
     for key in planted:
