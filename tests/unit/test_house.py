@@ -166,8 +166,8 @@ BROKEN = [
     ("layers are independent", "carmine/ext/mq/core.py", "import carmine.ext.tundra.core"),
     ("no row of LAYERS", "carmine/attic.py", ""),
 ]
-HOUSE = """__init__ errors types freezing/__init__ embedded _bridge/__init__ transport/__init__ transport/tls transport/pool
-    protocol/__init__ protocol/session commands/__init__ commands/strings client/__init__ client/retry
+HOUSE = """__init__ errors types freezing/__init__ embedded _bridge/__init__ transport/__init__ transport/tls
+    transport/pool protocol/__init__ protocol/session commands/__init__ commands/strings client/__init__ client/retry
     client/_async/__init__ client/_async/client ext/__init__ ext/mq/__init__ ext/mq/core ext/tundra/__init__
     ext/tundra/core"""
 

@@ -104,7 +104,7 @@ class TestOutgoing:
         secret = carmine.Secret("canary")
         assert is_kept(("SET", "k", secret))
         assert is_kept(("AUTH", secret))
-        with pytest.raises(UsageError, match="a Secret .* cannot be frozen"):
+        with pytest.raises(UsageError, match=r"a Secret .* cannot be frozen"):
             sent("SET", "k", [secret])
 
     def test_what_cannot_be_frozen_is_refused(self) -> None:
