@@ -163,7 +163,7 @@ class Attempts:
         return wait if wait is not None and self._may_wait(wait) else None
 
     def _may_wait(self, seconds: float) -> bool:
-        """Whether another attempt after so many seconds has a chance: the client is not closed, the deadline not over."""
+        """Whether another attempt has a chance: the client is not closed, and the deadline is not over by then."""
         return not (self._is_closed or self._pool.is_closed) and time.monotonic() + seconds < limit()
 
     def _attempt_many(
