@@ -40,9 +40,11 @@ for i = 1, (#ARGV - 2) / 5 do
       rests[#rests + 1] = now + backoff
       due_at[#due_at + 1] = now + backoff
       due_at[#due_at + 1] = mid
-      if redis.call('ZREM', gc, mid) == 0 then
+      if redis.call('ZSCORE', gc, mid) then
+        back[#back + 1] = mid -- the entry of its last life is still in the circle
+      else
         circled[#circled + 1] = mid
-      end -- else the entry of its last life is still there
+      end
     else
       ready[#ready + 1] = mid
     end
@@ -51,6 +53,7 @@ for i = 1, (#ARGV - 2) / 5 do
 end
 
 if #fresh > 0 then
+  redis.call('HINCRBY', stats, 'added', #fresh) -- first, for above `maxmemory` the server refuses it, and all the rest
   wipe(fresh) -- what a worker of the ancestor may have left behind would be taken for this life's
   redis.call('HSET', messages, unpack(contents))
   redis.call('HSET', udts, unpack(born))
@@ -62,9 +65,9 @@ if #fresh > 0 then
   if #rests > 0 then
     redis.call('HSET', backoffs, unpack(rests))
     redis.call('ZADD', due, unpack(due_at))
+    if #back > 0 then redis.call('ZREM', gc, unpack(back)) end
     if #circled > 0 then redis.call('LPUSH', mid_circle, unpack(circled)) end
   end
-  redis.call('HINCRBY', stats, 'added', #fresh)
   wake()
 end
 

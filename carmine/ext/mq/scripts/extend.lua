@@ -4,6 +4,7 @@
 -- Returns one number a lease: 1 applied, 0 it was lost.
 local locks, fences, due = unpack(KEYS)
 -- include: now
+-- include: drains
 
 local mids, replies, until_, at = {}, {}, {}, {}
 for i = 1, (#ARGV - 1) / 3 do mids[i] = ARGV[i * 3 - 1] end

@@ -7,6 +7,7 @@
 local messages, messages_rq, lock_times, udts, locks, backoffs, nattempts, fences, done, requeue, isleep_a, isleep_b,
   due, gc, dead, dead_messages, dead_notes, stats = unpack(KEYS)
 -- include: now
+-- include: drains
 -- include: wake
 
 local mids, replies, ended, over = {}, {}, {}, {}

@@ -8,6 +8,7 @@
 local messages, messages_rq, lock_times, lock_times_rq, udts, locks, backoffs, nattempts, fences, done, requeue,
   mids_ready, mid_circle, ndry_runs, isleep_a, isleep_b, due, gc, fence, paused, stats = unpack(KEYS)
 -- include: now
+-- include: drains
 -- include: layout
 -- include: wake
 -- include: wipe
