@@ -173,9 +173,9 @@ class AsyncLease:
         async with self._mutex:
             if self._released is not None:
                 return self._released
-            self._is_ending = True
-            self._keeper.drop(self)
             try:
+                self._is_ending = True
+                self._keeper.drop(self)
                 ran = await run(self._client, core.RELEASE, (self._names.lock,), (self._token, self._names.signal))
             except CarmineError as problem:
                 self._is_uncertain |= core.may_have_run(problem)

@@ -141,18 +141,19 @@ class Locking:
         arguments = core.lasting(token, self._ttl)
         try:
             ran = await run(self._client, core.ACQUIRE, (self._names.lock, self._names.fence), arguments)
+            answer: core.Answer = ran.reply
+            if answer.fence is None:
+                return answer.left
+            term = core.Term(ran.sent, self._ttl)
+            if time.monotonic() < term.until:
+                return self._lease(station, token, answer.fence, term)
         except BaseException as problem:
             if core.may_have_run(problem):
                 station.keeper.sweep(self._names, token, self._ttl, self._client.pool)
             raise
-        answer: core.Answer = ran.reply
-        if answer.fence is None:
-            return answer.left
-        term = core.Term(ran.sent, self._ttl)
-        if time.monotonic() >= term.until:  # the answer took longer than the lease lasts
-            station.keeper.sweep(self._names, token, self._ttl, self._client.pool)
-            return 0.0
-        return self._lease(station, token, answer.fence, term)
+        # the answer took longer than the lease lasts
+        station.keeper.sweep(self._names, token, self._ttl, self._client.pool)
+        return 0.0
 
     def _lease(self, station: Station, token: str, fence: int, term: core.Term) -> AsyncLease:
         return AsyncLease(

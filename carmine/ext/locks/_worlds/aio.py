@@ -52,7 +52,7 @@ class Alarm:
         self._failed = failed
         self._due = float("inf")
         self._timer: asyncio.TimerHandle | None = None
-        self._job: Job[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def call_at(self, due: float) -> None:
         """Call it then, or earlier."""
@@ -72,22 +72,31 @@ class Alarm:
 
     def _ring(self) -> None:
         self._due, self._timer = float("inf"), None
-        if self._job is None or self._job.is_done:
-            self._job = spawn_apart(self._run)
+        if self._task is None:
+            # without the deadline of whoever asked
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+            self._task.add_done_callback(self._end)
         else:
             self._due = 0.0  # it is at work, and looks when it is done
 
     async def _run(self) -> None:
-        try:
-            again = True
-            while again:
-                due = await self._work()
-                again = self._due == 0.0
-                if again:
-                    self._due = float("inf")
-                self.call_at(due)
-        except BaseException as problem:
+        again = True
+        while again:
+            due = await self._work()
+            again = self._due == 0.0
+            if again:
+                self._due = float("inf")
+            self.call_at(due)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        """Take note of the end of the task, which may have been cancelled before it began."""
+        self._task = None
+        if task.cancelled():
+            problem: BaseException | None = asyncio.CancelledError()
+        elif problem := task.exception():
+            told = {"message": "keeping leases has failed", "exception": problem, "task": task}
+            task.get_loop().call_exception_handler(told)
+        if problem is not None:
             self.call_off()
             self._due = float("inf")
             self._failed(problem)
-            raise

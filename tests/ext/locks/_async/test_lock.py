@@ -15,7 +15,7 @@ import pytest
 
 import carmine
 from carmine._bridge import aio
-from carmine.errors import DeadlineExceeded, PoolClosed, UsageError, WrongTypeError
+from carmine.errors import DeadlineExceeded, PoolClosed, ServerError, UsageError
 from carmine.ext.locks import AsyncLock, LeaseLost, LockError, LockNotAcquired, core
 from tests.ext.locks._async.helpers import KEY, left_of, token_in, until
 
@@ -109,8 +109,11 @@ async def test_a_waiter_gets_it_when_it_runs_out(client: AsyncClient[Any]) -> No
     await other.release()
 
 
-async def test_a_foreign_release_is_found_by_a_poll(client: AsyncClient[Any], server: RedisServer) -> None:
+async def test_a_foreign_release_is_found_by_a_poll(
+    client: AsyncClient[Any], server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The ancestor deletes the key without a word, and a lock without an expiry has no end either."""
+    monkeypatch.setattr(core, "POLL", 0.4)
     server.call("SET", KEY + "a", "86c5-ancestor", "PX", 60_000)
     server.call("SET", KEY + "b", "somebody")
     jobs = [aio.spawn(taken, AsyncLock(client, name)) for name in ("a", "b")]
@@ -167,7 +170,7 @@ async def test_a_closed_client(open_client: Open) -> None:
 
 async def test_a_key_of_another_type_is_an_error(client: AsyncClient[Any], server: RedisServer) -> None:
     server.call("LPUSH", KEY + "a", "x")
-    with pytest.raises(WrongTypeError):
+    with pytest.raises(ServerError, match="WRONGTYPE"):  # Redis 6.2 gives a script's error another code
         await AsyncLock(client, "a").acquire()
 
 

@@ -16,7 +16,7 @@ import pytest
 
 import carmine
 from carmine._bridge import threads
-from carmine.errors import DeadlineExceeded, PoolClosed, UsageError, WrongTypeError
+from carmine.errors import DeadlineExceeded, PoolClosed, ServerError, UsageError
 from carmine.ext.locks import LeaseLost, Lock, LockError, LockNotAcquired, core
 from tests.ext.locks._sync.helpers import KEY, left_of, token_in, until
 
@@ -106,8 +106,11 @@ def test_a_waiter_gets_it_when_it_runs_out(client: Client[Any]) -> None:
     other.release()
 
 
-def test_a_foreign_release_is_found_by_a_poll(client: Client[Any], server: RedisServer) -> None:
+def test_a_foreign_release_is_found_by_a_poll(
+    client: Client[Any], server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The ancestor deletes the key without a word, and a lock without an expiry has no end either."""
+    monkeypatch.setattr(core, "POLL", 0.4)
     server.call("SET", KEY + "a", "86c5-ancestor", "PX", 60_000)
     server.call("SET", KEY + "b", "somebody")
     jobs = [threads.spawn(taken, Lock(client, name)) for name in ("a", "b")]
@@ -164,7 +167,7 @@ def test_a_closed_client(open_client: Open) -> None:
 
 def test_a_key_of_another_type_is_an_error(client: Client[Any], server: RedisServer) -> None:
     server.call("LPUSH", KEY + "a", "x")
-    with pytest.raises(WrongTypeError):
+    with pytest.raises(ServerError, match="WRONGTYPE"):  # Redis 6.2 gives a script's error another code
         Lock(client, "a").acquire()
 
 
