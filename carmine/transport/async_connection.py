@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from carmine.errors import CarmineError, NetworkError, UsageError
+from carmine.errors import CarmineError, NetworkError, Outcome, UsageError
 from carmine.protocol import Parser
 from carmine.transport.async_io import AsyncIO
 from carmine.transport.connector import ConnectorBase, literal, tune
@@ -181,21 +181,43 @@ class AsyncConnector(ConnectorBase):
             ProtocolError: What listens there is no Redis.
         """
         options = self.options
-        credentials = await options.login_async()
+        try:
+            async with _until(until):
+                credentials = await options.login_async()
+        except TimeoutError as problem:
+            if time.monotonic() < until:  # the function's own
+                raise
+            raise self._too_slow("the credentials did not come in the caller's time") from problem
         deadline = min(time.monotonic() + options.connect_timeout, until)
         sock = await self._open_socket(deadline)
         connection = kind(await self._wire(sock, deadline, kind.carrier), options.address)
         try:
             await self._shake_hands(connection, credentials, deadline)
             if options.on_connect is not None:
-                told = options.on_connect(connection)
-                if isinstance(told, Awaitable):
-                    await told
+                await self._prepare(connection, options.on_connect, until)
             connection.check()
         except BaseException:
             connection.close()
             raise
         return connection
+
+    async def _prepare(
+        self, connection: AsyncConnection, told: Callable[[Any], Awaitable[object] | object], until: float
+    ) -> None:
+        """Call on_connect; it ends in the caller's time, and fails before the caller's command was sent."""
+        clock = _until(until)
+        try:
+            async with clock:
+                made = told(connection)
+                if isinstance(made, Awaitable):
+                    await made
+        except NetworkError as problem:
+            problem.outcome = Outcome.NOT_SENT
+            raise
+        except TimeoutError as problem:
+            if not clock.expired():
+                raise
+            raise self._too_slow("on_connect was not done in the caller's time") from problem
 
     async def _wire(self, sock: socket.socket, deadline: float, carrier: type[AsyncIO]) -> AsyncIO:
         """Put a transport and a protocol over a connected socket; over TLS where the options say so."""
@@ -344,6 +366,11 @@ class AsyncConnector(ConnectorBase):
         except CarmineError as problem:
             self._break_off(problem, replies)
         return replies
+
+
+def _until(until: float) -> asyncio.Timeout:
+    """Return a clock that ends at an instant of time.monotonic(), which need not be the loop's."""
+    return asyncio.timeout(None if until == math.inf else _left(until))
 
 
 def _left(deadline: float) -> float:

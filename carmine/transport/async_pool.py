@@ -75,33 +75,34 @@ class AsyncPool(PoolBook[AsyncConnection]):
             NetworkError, ServerError, ProtocolError: A new connection could not be opened.
         """
         self._home.enter()
-        connection = await self._from_idle() or await self._from_queue(until)
+        connection = await self._from_idle(until) or await self._from_queue(until)
         task = asyncio.current_task() if note is not None else None
         return self._lend(connection, note and f"{note} in task {task.get_name() if task else '?'!r}")
 
-    async def _from_idle(self) -> AsyncConnection | None:
+    async def _from_idle(self, until: float) -> AsyncConnection | None:
         """Return an idle connection that passes the checks, or None."""
         while self.idle and not self._closed and not self.attention:
             connection = self.idle.pop()
-            if await self._is_fit(connection):
+            if await self._is_fit(connection, until):
                 return connection
         return None
 
-    async def _is_fit(self, connection: AsyncConnection) -> bool:
+    async def _is_fit(self, connection: AsyncConnection, until: float) -> bool:
         """Whether a connection may be used; one that may not, or whose check was cancelled, is closed."""
         is_fit = False
         try:
             is_fit = time.monotonic() < connection.expires and await connection.probe()
             if is_fit and "borrow" in self.options.check:
-                is_fit = await self._answers(connection)
+                is_fit = await self._answers(connection, until)
         finally:
             if not is_fit:
                 connection.close()
         return is_fit
 
-    async def _answers(self, connection: AsyncConnection) -> bool:
+    async def _answers(self, connection: AsyncConnection, until: float = math.inf) -> bool:
+        left = min(self.options.connect_timeout, max(0.001, until - time.monotonic()))
         try:
-            return bool(await connection.execute((b"PING",), True, self.options.connect_timeout) == "PONG")
+            return bool(await connection.execute((b"PING",), True, left) == "PONG")
         except CarmineError:
             return False
 
@@ -144,7 +145,7 @@ class AsyncPool(PoolBook[AsyncConnection]):
         if timed_out:
             raise self._exhausted(waited)
         if connection is not None:
-            if await self._is_fit(connection):
+            if await self._is_fit(connection, until):
                 return connection
             place = self._take_place()  # the one that this closing has freed, unless somebody was quicker
             if place is None and not self._closed:
@@ -171,7 +172,7 @@ class AsyncPool(PoolBook[AsyncConnection]):
             self.serve()
             raise
         try:
-            await self._top_up()
+            await self._top_up(until)
         except BaseException:
             self.take_back(connection)
             raise
@@ -196,14 +197,19 @@ class AsyncPool(PoolBook[AsyncConnection]):
             raise self._is_over("a connection was opened")
         return connection
 
-    async def _top_up(self) -> None:
-        """Open what `min_idle` asks for; a server that refuses now is asked again with the next connection."""
+    async def _top_up(self, until: float) -> None:
+        """Open what `min_idle` asks for; a server that refuses now is asked again with the next connection.
+
+        It takes half of the caller's own time at most: the rest is for what he wants.
+        """
+        now = time.monotonic()
+        until = now + (until - now) / 2
         while len(self.idle) < self.options.min_idle:
             place = None if self._closed or self.attention else self._take_place()
             if place is None:
                 return
             try:
-                connection = await self._open_one(place)
+                connection = await self._open_one(place, until)
             except BaseException as error:
                 place.is_free = True
                 if isinstance(error, (NetworkError, ServerError)):
