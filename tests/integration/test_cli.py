@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import carmine
-from carmine.cli import demo, facts, stage, tour
+from carmine.cli import demo, facts, stage, tour, tour_async
 from carmine.cli.main import main
 from carmine.cli.screen import Screen, screen_for, shortened, spoken
 from carmine.cli.stage import Stage, WrongAnswer, expect, say
@@ -68,7 +68,7 @@ class TestDemo:
 
     def test_every_chapter_is_there(self, walked: subprocess.CompletedProcess[str]) -> None:
         numbers = [int(number) for number in re.findall(r"^(\d+)\. ", walked.stdout, re.MULTILINE)]
-        assert numbers == list(range(1, len(tour.TOUR) + 3))
+        assert numbers == list(range(1, len(tour.TOUR) + len(tour_async.TOUR_ASYNC) + 1))
 
     @pytest.mark.parametrize(
         "said",
