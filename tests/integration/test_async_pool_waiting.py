@@ -19,7 +19,7 @@ def test_a_dead_connection_whose_place_is_taken_is_waited_on(url: str, monkeypat
         pool = AsyncPool(Options.build(url, pool_size=1, pool_timeout=10))
         stolen: list[Any] = []
 
-        async def unfit(self: AsyncPool, connection: AsyncConnection) -> bool:
+        async def unfit(self: AsyncPool, connection: AsyncConnection, until: float) -> bool:
             connection.close()
             stolen.append(pool._take_place())
             monkeypatch.undo()
@@ -31,8 +31,9 @@ def test_a_dead_connection_whose_place_is_taken_is_waited_on(url: str, monkeypat
             await asyncio.sleep(0)
         monkeypatch.setattr(AsyncPool, "_is_fit", unfit)
         pool.take_back(first)
-        while not stolen:  # noqa: ASYNC110 - as above
+        while not stolen:
             await asyncio.sleep(0)
+            assert not waiting.done()
         assert stolen[0] is not None
         while not pool.attention:
             await asyncio.sleep(0)

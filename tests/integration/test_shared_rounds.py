@@ -13,6 +13,7 @@ from carmine.client._async.client import AsyncClient
 from carmine.errors import DecodeError, NetworkError, Outcome, ReadTimeout, UsageError, WrongTypeError
 from tests.integration.async_shapes import ONCE, batch, client, one, together, until
 from tests.lab.clock import within
+from tests.lab.matrix import scaled
 from tests.lab.scripted import Scripted
 from tests.lab.wire import parse_commands
 
@@ -326,7 +327,7 @@ async def test_text_and_bytes_on_one_connection(client: AsyncClient[str]) -> Non
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("count", [5_000, 50_000])
+@pytest.mark.parametrize("count", [5_000, scaled(200_000)])
 async def test_very_many_at_once(client: AsyncClient[str], count: int) -> None:
     replies = await asyncio.gather(*(client.echo(f"{n}") for n in range(count)))
     assert replies == [f"{n}" for n in range(count)]

@@ -84,7 +84,8 @@ def test_what_stands_on_the_server(client: Client[Any], server: RedisServer) -> 
 def test_hashes_lists_sets_and_sorted_sets(client: Client[Any]) -> None:
     told = {str(at): value for at, value in enumerate(VALUES)}
     assert client.hset("h", mapping=told) == len(told)
-    assert all([same(client.hget("h", field), value) for field, value in told.items()])
+    for field, value in told.items():
+        assert same(client.hget("h", field), value)
     found = client.hgetall("h")
     assert found == told
     assert all(same(found[field], value) for field, value in told.items())
@@ -290,15 +291,14 @@ def test_what_another_client_planted_is_an_error_of_that_reply_alone(client: Cli
         replies = [pipe.get("good"), pipe.get("broken"), pipe.lpush("good", 1), pipe.get("good")]
     assert [type(reply.error) for reply in replies] == [type(None), ThawError, WrongTypeError, type(None)]
     assert replies[3].value == [1]
-    with pytest.raises(PipelineError, match="command 1 of the pipeline, GET, failed: a value in the reply to GET"):
+    with pytest.raises(PipelineError, match=r"command 1 of the pipeline, GET.*: a value in the reply"):
         with client.pipeline() as pipe:
             pipe.get("good")
             pipe.get("nippy")
-    with pytest.raises(PipelineError, match="command 1 of the transaction, GET, failed"):
-        with client.transaction() as tx:
-            first = tx.get("good")
-            tx.get("nippy")
-            last = tx.get("good")
+    with pytest.raises(PipelineError, match="command 1 of the transaction, GET"), client.transaction() as tx:
+        first = tx.get("good")
+        tx.get("nippy")
+        last = tx.get("good")
     assert (first.value, last.value) == ([1], [1])
     assert client.get("good") == [1]
     assert client.pool.stats().opened <= 2  # no connection was lost over it
@@ -410,7 +410,8 @@ def test_keys_are_no_values(client: Client[Any], server: RedisServer) -> None:
     for key in planted:
         server.call("SET", key, b"v")
     assert sorted(client.keys("*")) == as_text
-    assert sorted(list(client.scan_iter())) == as_text
+    walked = list(client.scan_iter())
+    assert sorted(walked) == as_text
     assert client.randomkey() in as_text
     assert client.execute("KEYS", "*") == client.keys("*")
     for key in planted:
