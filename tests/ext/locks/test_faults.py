@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+import carmine
 from carmine.errors import CarmineError, ConnectionLost, NetworkError, Outcome, ReadTimeout
 from carmine.ext.locks import LeaseLost, Lock, core
+from carmine.ext.locks._sync import locking
 from tests.ext.locks.lockers import KEY, QUICK, Call, free, lock_of, token_in, wait_free, wait_listeners
 from tests.faults.drivers import ONCE, PASSWORD, USER
+from tests.lab import leaks
 from tests.lab.servers import RedisServer, wait_until
 
 if TYPE_CHECKING:
@@ -497,7 +503,7 @@ def test_closing_the_client_ends_the_waiters(lab: Lab) -> None:
     wait_listeners(lab.server, 1)
     closing.client.close()
     for call in calls:
-        with lab.within(core.POLL), pytest.raises(CarmineError):
+        with lab.within(0.3), pytest.raises(CarmineError):
             call.result()
     lab.forget(closing)
     assert held.release()
@@ -509,8 +515,6 @@ def test_closing_the_client_ends_the_waiters(lab: Lab) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_forked_child_has_no_lease(server: RedisServer) -> None:
     """It neither gives back nor renews what is its parent's; it can take part by itself."""
-    import carmine  # noqa: PLC0415 - apart from the scenarios' clients
-
     with carmine.Client(server.url) as client:
         lock = Lock(client, "a", ttl=0.6)
         lease = lock.acquire()
@@ -529,3 +533,40 @@ def test_a_forked_child_has_no_lease(server: RedisServer) -> None:
         wait_until(lambda: time.monotonic() - began > 0.8, "a lease's time")
         lease.check()
         assert lease.release()
+
+
+@pytest.mark.filterwarnings("ignore:Exception in thread carmine-locks:pytest.PytestUnhandledThreadExceptionWarning")
+def test_l09_the_thread_that_renews_is_killed(server: RedisServer) -> None:
+    """The holder is told at once, long before the lease ends; another lease has a thread again."""
+    told = threading.Event()
+    with carmine.Client(server.url) as client:
+        lease = Lock(client, "a", ttl=20, on_lost=lambda lease: told.set()).acquire()
+        assert lease is not None
+        thread = locking._stations.of(client.pool).keeper._alarm._thread
+        assert thread is not None
+        assert ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit)
+        )
+        assert told.wait(2)
+        assert lease.lost
+        assert lease.release(), "the server still had it"
+        hold_for_a_renewal(Lock(client, "a", ttl=0.3))
+
+
+def hold_for_a_renewal(lock: Lock) -> None:
+    """Hold a lock until its lease was renewed."""
+    with lock as lease:
+        term = lease._term
+        wait_until(lambda: lease._term is not term or lease.lost, "a renewal")
+        assert not lease.lost
+
+
+def test_a_pool_that_is_dropped_leaves_nothing(server: RedisServer) -> None:
+    """Locks remember their pool for no longer than somebody uses it."""
+    before = leaks.snapshot(server)
+    client = carmine.Client(server.url)
+    pool = weakref.ref(client.pool)
+    hold_for_a_renewal(Lock(client, "a", ttl=0.3))
+    del client
+    wait_until(lambda: gc.collect() >= 0 and pool() is None, "the end of the pool", 3)
+    leaks.assert_no_leaks(before, server)

@@ -242,4 +242,4 @@ class WaitingRoom:
                 line.is_heard, line.is_wanted, line.listen_at = False, False, time.monotonic() + _TICK
                 if not line.waiters:
                     del self._lines[line.channel]
-                line.call_first()
+                line.ring()  # whatever ended it, the first one's question meets it too

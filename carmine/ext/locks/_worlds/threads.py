@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -56,46 +57,53 @@ class Alarm:
         self._due = float("inf")
         self._wakes_at = float("inf")
         self._thread: threading.Thread | None = None
-        self._changed = threading.Condition(threading.RLock())  # a finalizer may come in as well
+        self._guard = threading.RLock()  # nothing waits inside; a finalizer may come in as well
+        # A plain lock that is released to wake the thread: an exception thrown into a thread that waits on a condition
+        # can leave the condition locked for ever.
+        self._bell = threading.Lock()
+        self._bell.acquire()
 
     def call_at(self, due: float) -> None:
         """Call it then, or earlier."""
-        with self._changed:
+        with self._guard:
             self._due = min(self._due, due)
             if self._thread is None or not self._thread.is_alive():
                 if self._due < float("inf"):
                     self._thread = threading.Thread(target=self._run, name="carmine-locks", daemon=True)
                     self._thread.start()
             elif self._due < self._wakes_at:
-                self._changed.notify()
+                with contextlib.suppress(RuntimeError):  # somebody has rung already
+                    self._bell.release()
+
+    def call_off(self) -> None:
+        """Call it no more until the next `call_at`."""
+        with self._guard:
+            self._due = float("inf")
 
     def _run(self) -> None:
         try:
             while self._wait():
                 self.call_at(self._work())
         except BaseException as problem:
-            with self._changed:
+            with self._guard:
                 self._due, self._thread = float("inf"), None
             self._failed(problem)
             raise
 
-    def call_off(self) -> None:
-        """Call it no more until the next `call_at`."""
-        with self._changed:
-            self._due = float("inf")
-
     def _wait(self) -> bool:
         """Wait until it is time; False when there was nothing to do for too long."""
-        with self._changed:
-            was_idle = False
-            while (now := time.monotonic()) < self._due:
+        was_idle = False
+        while True:
+            with self._guard:
+                now = time.monotonic()
+                if now >= self._due:
+                    self._due = float("inf")
+                    self._wakes_at = 0.0  # at work, it looks by itself
+                    return True
                 is_idle = self._due == float("inf")
                 if is_idle and was_idle:
                     self._thread = None
                     return False
                 was_idle = is_idle
                 self._wakes_at = min(self._due, now + _LINGER)
-                self._changed.wait(self._wakes_at - now)
-            self._due = float("inf")
-            self._wakes_at = 0.0  # at work, it looks by itself
-            return True
+            self._bell.acquire(timeout=self._wakes_at - now)
