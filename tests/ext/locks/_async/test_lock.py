@@ -251,13 +251,13 @@ async def test_extend(client: AsyncClient[Any], server: RedisServer) -> None:
         await lease.extend()
 
 
-@pytest.mark.parametrize("change", ["SET", "DEL"])
+@pytest.mark.parametrize("change", ["SET", "DEL", "FLUSHALL"])
 async def test_a_lease_whose_key_was_taken_away(client: AsyncClient[Any], server: RedisServer, change: str) -> None:
-    """L07: evicted, or lost by a restart or a failover: it is lost, and what is there now stays."""
+    """L07, S13: evicted, flushed, or lost by a restart or a failover: it is lost, and what is there now stays."""
     lock = AsyncLock(client, "a", auto_extend=False)
     for ask in ("check", "extend"):
         lease = await taken(lock)
-        server.call(change, KEY + "a", *(["another"] if change == "SET" else []))
+        server.call(*{"SET": ("SET", KEY + "a", "another"), "DEL": ("DEL", KEY + "a")}.get(change, (change,)))
         assert not lease.lost, "nobody has asked"
         with pytest.raises(LeaseLost, match="holds another token, or is gone") as caught:
             await getattr(lease, ask)()

@@ -246,13 +246,13 @@ def test_extend(client: Client[Any], server: RedisServer) -> None:
         lease.extend()
 
 
-@pytest.mark.parametrize("change", ["SET", "DEL"])
+@pytest.mark.parametrize("change", ["SET", "DEL", "FLUSHALL"])
 def test_a_lease_whose_key_was_taken_away(client: Client[Any], server: RedisServer, change: str) -> None:
-    """L07: evicted, or lost by a restart or a failover: it is lost, and what is there now stays."""
+    """L07, S13: evicted, flushed, or lost by a restart or a failover: it is lost, and what is there now stays."""
     lock = Lock(client, "a", auto_extend=False)
     for ask in ("check", "extend"):
         lease = taken(lock)
-        server.call(change, KEY + "a", *(["another"] if change == "SET" else []))
+        server.call(*{"SET": ("SET", KEY + "a", "another"), "DEL": ("DEL", KEY + "a")}.get(change, (change,)))
         assert not lease.lost, "nobody has asked"
         with pytest.raises(LeaseLost, match="holds another token, or is gone") as caught:
             getattr(lease, ask)()
