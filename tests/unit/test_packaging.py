@@ -219,6 +219,7 @@ def pure(checkout: Path) -> Build:
 
 
 @pytest.mark.slow
+@pytest.mark.build
 class TestBuildModes:
     @needs_compiler
     @pytest.mark.parametrize("mode", ["auto", "require"])
@@ -345,6 +346,7 @@ def shared(site: Path) -> dict[str, str | None]:
 
 
 @pytest.mark.slow
+@pytest.mark.build
 class TestDocstrings:
     """A wheel has the docstring of a command once, in the sync facade; nobody who uses it can tell (ADR 9)."""
 
