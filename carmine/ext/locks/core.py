@@ -98,7 +98,7 @@ def _answer(reply: Any) -> Answer:
 
 
 def _program(name: str, decode: Any) -> Program[Any]:
-    text = pkgutil.get_data(__package__, f"scripts/{name}.lua")
+    text = pkgutil.get_data("carmine.ext.locks", f"scripts/{name}.lua")
     if text is None:
         raise UsageError(f"carmine was installed without its scripts: {name}.lua of the locks is not there")
     return Program(text.decode(), decode=decode)

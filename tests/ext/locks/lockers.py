@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from carmine.ext.locks import AsyncLock, Lock
+from carmine.ext.locks import AsyncLock, Lock, core
 from carmine.retry import Retry
 from tests.lab.blocking import Blocking
 from tests.lab.servers import wait_until
 
 if TYPE_CHECKING:
     from tests.faults.drivers import Driver
+    from tests.faults.invariants import Lab
     from tests.lab.servers import RedisServer
 
-__all__ = ["KEY", "QUICK", "free", "lock_of", "token_in", "wait_free"]
+__all__ = [
+    "KEY", "QUICK", "Call", "free", "lock_of", "ready", "renewals", "token_in", "wait_free", "wait_listeners",
+]  # fmt: skip
 
 KEY: Final = "carmine:lock:"
 QUICK: Final = Retry(3, base=0.01, cap=0.05)
@@ -76,3 +79,16 @@ class Call:
         if self.raised is not None:
             raise self.raised
         return self.returned
+
+
+def ready(lab: Lab, **options: Any) -> Any:
+    """Return a driver whose server knows the scripts."""
+    driver = lab.client(retry=options.pop("retry", QUICK), **options)
+    with lock_of(driver, "warm"):
+        pass
+    return driver
+
+
+def renewals(lab: Lab) -> int:
+    """Return how many renewals were sent by hash."""
+    return lab.sent("EVALSHA", core.EXTEND.sha)

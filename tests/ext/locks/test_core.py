@@ -7,6 +7,8 @@ import hmac
 import pickle
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from carmine.ext.locks import LeaseLost, LockNotAcquired, core
 from carmine.ext.locks.keys import names_of
 from carmine.protocol import key_slot
 
+ROOT = Path(__file__).resolve().parents[3]
 NAMES = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.text("ab{}:*?", min_size=1), st.binary(min_size=1)
 )
@@ -128,3 +131,14 @@ def test_who_locks_in_threads_loads_no_asyncio() -> None:
         "assert set(l.__all__) <= set(dir(l)); assert not hasattr(l, 'Lokc')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_scripts_are_part_of_the_package() -> None:
+    """What a wheel takes along, besides modules, is named in pyproject.toml, below each package's folder."""
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"][
+        "package-data"
+    ]["*"]
+    taken = {path for init in ROOT.glob("carmine/**/__init__.py") for one in patterns for path in init.parent.glob(one)}
+    scripts = set(ROOT.glob("carmine/ext/**/*.lua"))
+    assert len(scripts) >= 3
+    assert scripts - taken == set()
