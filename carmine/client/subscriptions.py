@@ -9,7 +9,7 @@ caller at a time, taking for another: each step on what they share is one that t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from carmine.errors import (
@@ -27,7 +27,7 @@ from carmine.errors import (
 from carmine.protocol import Push, key_slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from carmine.types import Key
 
@@ -319,7 +319,7 @@ def entries_of(
     """
     found: dict[bytes, Subscription] = {}
     for given in (*channels, handlers):
-        named = given.items() if hasattr(given, "items") else ((given, None),)
+        named = given.items() if isinstance(given, Mapping) else ((given, None),)
         for name, handler in named:
             if handler is not None and not callable(handler):
                 raise UsageError("a handler must be something to call with the message")

@@ -143,12 +143,18 @@ class WireIO(Protocol):
     """What counts the connection in its pool; let go when the socket is closed."""
     is_stream: bool
     """Whether everything that comes unasked is a message, as under MONITOR or a RESP2 subscription."""
-    push_decode: bool
-    """Whether strings of pushes become text; in a stream, all strings."""
     look_after: float
     """Seconds since the last look after which a call looks at the socket first."""
     max_idle: float
     """Seconds of idleness after which the connection is not used again."""
+
+    @property
+    def push_decode(self) -> bool:
+        """Whether strings of pushes become text; in a stream, all strings."""
+        ...
+
+    @push_decode.setter
+    def push_decode(self, value: bool) -> None: ...
 
     @property
     def address(self) -> str:

@@ -187,7 +187,8 @@ class Multiplexer:
             opened = await self._open_one()
         except NetworkError:
             if self.lines:  # which go on without it
-                asyncio.get_running_loop().call_later(_AGAIN, _fill_later, weakref.ref(self))
+                us: weakref.ref[Multiplexer] = weakref.ref(self)
+                asyncio.get_running_loop().call_later(_AGAIN, _fill_later, us)
             raise
         finally:
             self._opening = None

@@ -296,7 +296,7 @@ async def test_what_another_client_planted_is_an_error_of_that_reply_alone(
         replies = [pipe.get("good"), pipe.get("broken"), pipe.lpush("good", 1), pipe.get("good")]
     assert [type(reply.error) for reply in replies] == [type(None), ThawError, WrongTypeError, type(None)]
     assert replies[3].value == [1]
-    with pytest.raises(PipelineError, match=r"command 1 of the pipeline, GET.*: a value in the reply"):
+    with pytest.raises(PipelineError, match=r"command 1 of .*: a value in the reply"):
         async with client.pipeline() as pipe:
             pipe.get("good")
             pipe.get("nippy")
