@@ -14,7 +14,7 @@ import time
 import weakref
 from collections import deque
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from carmine.errors import CarmineError, ConnectTimeout, NetworkError, PoolClosed
 from carmine.transport.async_connection import AsyncConnection
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from carmine.transport.address import Address
     from carmine.transport.async_connection import AsyncConnector
+    from carmine.transport.async_io import AsyncIO
     from carmine.transport.home import Home
     from carmine.types import Arg
 
@@ -46,7 +47,7 @@ class SharedConnection(AsyncConnection):
     __slots__ = ("post",)
 
     _io: SharedIO
-    carrier = SharedIO
+    carrier: ClassVar[type[AsyncIO]] = SharedIO
 
     def __init__(self, io: SharedIO, address: Address) -> None:
         super().__init__(io, address)

@@ -45,7 +45,7 @@ class AsyncQueueBase:
         max_size: int | None = None,
         max_dead: int = 100_000,
     ) -> None:
-        self.name = checked_name(name)
+        self.name: str = checked_name(name)
         self._key_name = tagged(name) if getattr(client, "is_cluster", False) else self.name
         self._client = client.binary
         self._contents = Contents(checked_serializer(serializer), thaw_foreign)

@@ -45,7 +45,7 @@ class Message:
     ) -> None:
         self.queue = queue
         self.word = word  # the mid as the server has it: the ancestor's clients may have written any bytes
-        self.mid = word.decode(errors="surrogateescape")
+        self.mid: str = word.decode(errors="surrogateescape")
         self.content = content
         self.attempt = attempt
         self.lease = lease
