@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from tests.lab.certs import Certificates
 
+pytestmark = pytest.mark.one_server
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from carmine.embedded import ConfigValue
     from tests.lab.certs import Certificates
 
+pytestmark = pytest.mark.one_server
+
 SECRET = 'CANARY-p@ss "w:or/d\\ é'
 
 each_leg = pytest.mark.parametrize("leg", LEGS.values(), ids=list(LEGS))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.lab.servers import RedisServer
 
+pytestmark = pytest.mark.one_server
+
 cython_only = pytest.mark.skipif(carmine.protocol.__impl__ != "cython", reason="a gate of the Cython twin")
 
 

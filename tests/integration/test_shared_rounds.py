@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.lab.proxy import FaultProxy
     from tests.lab.servers import RedisServer
 
+pytestmark = pytest.mark.one_server
+
 __all__ = ["client"]
 
 
