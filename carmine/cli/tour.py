@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import carmine
 from carmine.cli.stage import expect, say, until
+from carmine.ext.locks import Lock, have_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,6 +206,29 @@ def subscriptions(client: carmine.Client[str], server: EmbeddedRedis) -> None:
     assert heard[-1] == ("message", None, "news", "after")
 
 
+def locks(client: carmine.Client[str]) -> None:
+    """A lock that tells the truth, handed over.
+
+    Two round trips; who waits is woken and costs the server next to nothing; every holder has a higher fence, by which
+    a store can refuse one that was held up for too long.
+    """
+    fences: list[int] = []
+
+    def work() -> None:
+        with Lock(client, "report", ttl=10) as lease:
+            fences.append(lease.fence)
+
+    with Lock(client, "report", ttl=10) as lease:
+        fences.append(lease.fence)
+        next_one = threading.Thread(target=work)
+        next_one.start()
+        until(lambda: client.pubsub_numsub("carmine:lock-signal:report")["carmine:lock-signal:report"])
+        still_one = len(fences)
+    next_one.join()
+    assert (still_one, len(fences), fences == sorted(fences)) == (1, 2, True)
+    assert have_lock(client, "report", lease.token) is False
+
+
 def speed(client: carmine.Client[str]) -> None:
     """Close to the wire.
 
@@ -228,5 +252,6 @@ TOUR: Final = (
     scripts,
     deadlines,
     subscriptions,
+    locks,
     speed,
 )
