@@ -185,6 +185,8 @@ def main() -> int:
     parser.add_argument("--pytest", default="", help="more words for pytest, in one string")
     args = parser.parse_args()
     start = time.monotonic()
+    # a shell's background job ignores SIGINT, and so would every process that a test wants to interrupt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     impls = twins(MAIN)
     todo = [one._replace(group=group) for group in args.groups for one in passes(group, impls)]
     best = {env: (impls if env == MAIN else twins(env))[0] for env in dict.fromkeys(one.env for one in todo)}

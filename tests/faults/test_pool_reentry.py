@@ -172,8 +172,8 @@ def test_a_hook_may_use_the_client_when_a_waiter_closes_what_it_was_handed(
     monkeypatch.setattr(
         Pool,
         "_is_fit",
-        lambda self, connection, *, probe: (
-            threading.current_thread() is not waiter and real(self, connection, probe=probe)
+        lambda self, connection, *words, **options: (
+            threading.current_thread() is not waiter and real(self, connection, *words, **options)
         ),
     )
     waiter = Caller(pool.borrow)
@@ -198,12 +198,12 @@ def test_who_was_handed_a_dead_connection_waits_on_when_its_place_is_taken(
     real = Pool._is_fit
     waiter: Caller | None = None
 
-    def is_fit(self: Pool, connection: Connection, *, probe: bool) -> bool:
+    def is_fit(self: Pool, connection: Connection, *words: Any, **options: Any) -> bool:
         if threading.current_thread() is waiter and not quicker:
             connection.close()
             quicker.append(self.borrow())
             return False
-        return real(self, connection, probe=probe)
+        return real(self, connection, *words, **options)
 
     monkeypatch.setattr(Pool, "_is_fit", is_fit)
     waiter = Caller(pool.borrow)

@@ -210,5 +210,6 @@ def test_a_running_function_is_told_with_its_arguments_as_bytes(
     assert type(running.duration) is float
     assert running.duration > 0
     assert client.function_kill() is True
+    wait_until(lambda: client.function_stats().running is None, "the end of the function")
     with pytest.raises(ServerError):
         client.fcall("nonsense")

@@ -75,6 +75,7 @@ def hold_for_a_renewal(lock: Lock) -> None:
         assert not lease.lost
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # it is: what is dropped unclosed may say so
 def test_a_pool_that_is_dropped_leaves_nothing(server: RedisServer) -> None:
     """Locks remember their pool for no longer than somebody uses it."""
     before = leaks.snapshot(server)
