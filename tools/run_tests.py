@@ -93,8 +93,8 @@ def passes(group: str, impls: tuple[str, ...]) -> list[Pass]:
             place = f"tests/{group}"
             return [Pass(f"{group} valkey91 {impl}", (place,), impl=impl, server="valkey91") for impl in impls]
         case "servers":
-            place, marks = ("tests/integration",), "not one_server"
-            return [Pass(f"integration {s}", place, impl=impls[0], server=s, marks=marks) for s in OLD_AND_OTHER]
+            folder, marks = ("tests/integration",), "not one_server"
+            return [Pass(f"integration {s}", folder, impl=impls[0], server=s, marks=marks) for s in OLD_AND_OTHER]
         case "pythons":
             some = ("tests/unit", "tests/protocol", "tests/smoke")
             others = sorted(path.name for path in ROOT.glob(f"{MAIN}-3.*") if python_of(path.name).exists())
