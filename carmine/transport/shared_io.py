@@ -104,7 +104,7 @@ class SharedIO(AsyncIO):
         self._entered = 0
         self._expired: dict[asyncio.Future[Any], float] = {}
         # What else runs in this round, where the loop lets us see it (asyncio's own does, uvloop does not): to wait for
-        # the end of a round that is ours alone costs 11 % of a GET's time on the processor, and changes no write.
+        # the end of a round that is ours alone costs 11 % of the processor time of a GET, and changes no write.
         self._others: Sequence[object] | None = getattr(self._loop, "_ready", None)
 
     # Asking. ---------------------------------------------------------------------------------------------------------
