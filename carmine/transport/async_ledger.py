@@ -28,6 +28,7 @@ from carmine.errors import (
     WriteTimeout,
 )
 from carmine.protocol import NEED_DATA, Attributed, Parser, Push
+from carmine.protocol.values import is_push
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,7 +189,7 @@ class AsyncLedger(asyncio.BufferedProtocol):
                 value = parser.next_reply()
                 if value is NEED_DATA:
                     return
-                if isinstance(value, _UNASKED) and _is_push(value):
+                if isinstance(value, _UNASKED) and is_push(value):
                     self._keep(value)
                     continue
                 if call.replies is None:
@@ -244,7 +245,7 @@ class AsyncLedger(asyncio.BufferedProtocol):
                 if parser.is_idle or parser.is_in_push or self.is_stream:  # of a push begun the rest will follow
                     return
                 raise self._surplus()
-            if not self.is_stream and not _is_push(value):
+            if not self.is_stream and not is_push(value):
                 raise self._surplus()
             self._keep(value)
 
@@ -438,12 +439,6 @@ class AsyncLedger(asyncio.BufferedProtocol):
         writable, self._writable = self._writable, None
         if writable is not None:
             wake(writable)
-
-
-def _is_push(value: Any) -> bool:
-    while isinstance(value, Attributed):
-        value = value.value
-    return isinstance(value, Push)
 
 
 def wake(waiter: asyncio.Future[None]) -> None:

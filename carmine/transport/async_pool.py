@@ -217,6 +217,24 @@ class AsyncPool(PoolBook[AsyncConnection]):
                 raise
             self.take_back(connection)
 
+    async def open_beside(self, until: float = math.inf) -> AsyncConnection:
+        """Return a connection that takes no place: its caller's until he closes it, or the pool ends.
+
+        For what has to go on while all places are taken. It is counted in `opened` and by the hooks, nowhere else.
+
+        Args:
+            until: When the caller's time is over (time.monotonic()).
+
+        Raises:
+            UsageError: The pool belongs to another event loop.
+            PoolClosed: The pool is closed.
+            NetworkError, ServerError, ProtocolError: As for a connection of the pool.
+        """
+        self._home.enter()
+        if self._closed:
+            raise self._is_over()
+        return await self._open_one(Place(), until)
+
     # Giving back. ----------------------------------------------------------------------------------------------------
 
     async def give_back(self, connection: AsyncConnection) -> None:

@@ -230,6 +230,22 @@ class Pool(PoolBook[Connection]):
                 return
             self.take_back(connection)
 
+    def open_beside(self, until: float = math.inf) -> Connection:
+        """Return a connection that takes no place: its caller's until he closes it, or the pool ends.
+
+        For what has to go on while all places are taken. It is counted in `opened` and by the hooks, nowhere else.
+
+        Args:
+            until: When the caller's time is over (time.monotonic()).
+
+        Raises:
+            PoolClosed: The pool is closed.
+            NetworkError, ServerError, ProtocolError: As for a connection of the pool.
+        """
+        if self._closed:
+            raise self._is_over()
+        return self._open_one(Place(), until)
+
     # Giving back. ----------------------------------------------------------------------------------------------------
 
     def give_back(self, connection: Connection) -> None:

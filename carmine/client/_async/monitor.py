@@ -10,6 +10,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from carmine import _checks
 from carmine.client.monitor_lines import MonitorLine, parse_line
 from carmine.errors import ProtocolError, ReadTimeout, ServerError, UsageError
 
@@ -46,7 +47,7 @@ class AsyncMonitor(Generic[T]):
         connection = self._connection
         if connection is None:
             raise UsageError("a monitor lives in its block: `with client.monitor() as lines:`")
-        line = await connection.next_push(math.inf if timeout is None else timeout)
+        line = await connection.next_push(math.inf if timeout is None else _checks.seconds("timeout", timeout))
         if line is None:
             return None
         if isinstance(line, ServerError):

@@ -10,6 +10,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from carmine import _checks
 from carmine._bridge import aio
 from carmine.client._async.subscriber import AsyncSubscriber, after
 from carmine.client.deadline import limit
@@ -137,7 +138,7 @@ class AsyncPubSub(AsyncSubscriber, Generic[T]):
             CarmineError: The connection was lost, and no other could be had for a reason that does not pass, such as a
                 wrong password; the next call tries again.
         """
-        deadline = after(timeout)
+        deadline = after(timeout if timeout is None else _checks.seconds("timeout", timeout))
         while True:
             event, handler = await self._next_event(deadline)
             if event is None:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from carmine import _checks
 from carmine._bridge import aio
 from carmine.client.deadline import limit
 from carmine.client.subscriptions import Asked, Lost, Message, Reconnected, Subscriptions, is_passing
@@ -54,10 +55,8 @@ class AsyncSubscriber:
     """
 
     def __init__(self, client: AsyncEngine, *, ping: float | None, tells_all: bool) -> None:
-        if ping is not None and not ping > 0:
-            raise UsageError("ping= is a number of seconds above 0, or None")
         self._client = client
-        self._ping = math.inf if ping is None else ping
+        self._ping = math.inf if ping is None else _checks.seconds("ping=", ping, least=_checks.SHORTEST_WAIT)
         self._tells_all = tells_all
         self._subscriptions = Subscriptions()
         self._ready: deque[tuple[Event, Handler | None]] = deque()

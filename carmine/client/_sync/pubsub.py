@@ -11,6 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from carmine import _checks
 from carmine._bridge import threads
 from carmine.client._sync.subscriber import Subscriber, after
 from carmine.client.deadline import limit
@@ -138,7 +139,7 @@ class PubSub(Subscriber, Generic[T]):
             CarmineError: The connection was lost, and no other could be had for a reason that does not pass, such as a
                 wrong password; the next call tries again.
         """
-        deadline = after(timeout)
+        deadline = after(timeout if timeout is None else _checks.seconds("timeout", timeout))
         while True:
             event, handler = self._next_event(deadline)
             if event is None:

@@ -209,3 +209,18 @@ async def test_a_waiter_takes_the_place_of_a_connection_that_was_lost(open_clien
         await connection.select(1)  # so that it is closed at the end
     assert await job.join(10) == "x"
     assert client.pool.stats().opened == 2
+
+
+async def test_a_connection_beside_the_pool(open_client: Open, server: RedisServer) -> None:
+    """It takes no place, comes back to nobody, and ends with the pool."""
+    client = open_client(pool_size=1, pool_timeout=0.05)
+    beside = await client.pool.open_beside()
+    assert await beside.execute((b"PING",), True) == "PONG"
+    assert await alone(client, "PING") == "PONG", "the only place is free"
+    stats = client.pool.stats()
+    assert (stats.open, stats.in_use, stats.opened) == (1, 0, 2)
+    await client.aclose()
+    assert not beside.is_usable
+    with pytest.raises(PoolClosed):
+        await client.pool.open_beside()
+    server.wait_clients(0)

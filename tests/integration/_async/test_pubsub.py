@@ -291,7 +291,17 @@ async def test_pings_are_never_seen(client: AsyncClient[str], server: RedisServe
     assert client.pool.stats().in_use == 0
 
 
-@pytest.mark.parametrize("ping", [0, -1, float("nan")])
+@pytest.mark.parametrize("patience", ["1", True, -1, float("nan")])
+async def test_a_timeout_that_is_none(client: AsyncClient[str], patience: Any) -> None:
+    async with client.pubsub() as pubsub:
+        with pytest.raises(UsageError, match="timeout must be"):
+            await pubsub.next_message(patience)
+    async with client.monitor() as monitor:
+        with pytest.raises(UsageError, match="timeout must be"):
+            await monitor.next_line(patience)
+
+
+@pytest.mark.parametrize("ping", [0, -1, float("nan"), "1", True])
 async def test_bad_pings(client: AsyncClient[str], ping: float) -> None:
     with pytest.raises(UsageError, match="ping="):
         client.pubsub(ping=ping)

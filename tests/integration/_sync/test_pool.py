@@ -206,3 +206,18 @@ def test_a_waiter_takes_the_place_of_a_connection_that_was_lost(open_client: Ope
         connection.select(1)  # so that it is closed at the end
     assert job.join(10) == "x"
     assert client.pool.stats().opened == 2
+
+
+def test_a_connection_beside_the_pool(open_client: Open, server: RedisServer) -> None:
+    """It takes no place, comes back to nobody, and ends with the pool."""
+    client = open_client(pool_size=1, pool_timeout=0.05)
+    beside = client.pool.open_beside()
+    assert beside.execute((b"PING",), True) == "PONG"
+    assert alone(client, "PING") == "PONG", "the only place is free"
+    stats = client.pool.stats()
+    assert (stats.open, stats.in_use, stats.opened) == (1, 0, 2)
+    client.close()
+    assert not beside.is_usable
+    with pytest.raises(PoolClosed):
+        client.pool.open_beside()
+    server.wait_clients(0)

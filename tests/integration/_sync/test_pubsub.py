@@ -290,7 +290,15 @@ def test_pings_are_never_seen(client: Client[str], server: RedisServer) -> None:
     assert client.pool.stats().in_use == 0
 
 
-@pytest.mark.parametrize("ping", [0, -1, float("nan")])
+@pytest.mark.parametrize("patience", ["1", True, -1, float("nan")])
+def test_a_timeout_that_is_none(client: Client[str], patience: Any) -> None:
+    with client.pubsub() as pubsub, pytest.raises(UsageError, match="timeout must be"):
+        pubsub.next_message(patience)
+    with client.monitor() as monitor, pytest.raises(UsageError, match="timeout must be"):
+        monitor.next_line(patience)
+
+
+@pytest.mark.parametrize("ping", [0, -1, float("nan"), "1", True])
 def test_bad_pings(client: Client[str], ping: float) -> None:
     with pytest.raises(UsageError, match="ping="):
         client.pubsub(ping=ping)

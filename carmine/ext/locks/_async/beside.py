@@ -6,13 +6,9 @@ being renewed. Invariant: the pool knows them: it closes them with itself, and l
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from carmine.client.deadline import limit
-from carmine.errors import PoolClosed
-from carmine.ext.locks._worlds import aio
-from carmine.transport.hooks import tell
 
 if TYPE_CHECKING:
     from carmine.transport.async_connection import AsyncConnection
@@ -30,7 +26,7 @@ class Beside:
 
     def __init__(self, pool: AsyncPool) -> None:
         self._pool = pool
-        self._hooks: Any = pool.options.hooks
+        self._hooks: Any = pool.options.hooks  # a pub/sub looks for it here
 
     @property
     def read_timeout(self) -> float | None:
@@ -46,25 +42,9 @@ class Beside:
         Raises:
             CarmineError: As for a connection of the pool.
         """
-        pool = self._pool
-        if pool.is_closed:
-            raise PoolClosed(f"the pool of {pool.options.address} is closed; make a new client")
-        began = time.monotonic()
-        where = str(pool.options.address)
-        hooks = self._hooks
-        try:
-            connection = await aio.open_beside(pool, min(until, limit()))
-        except Exception as problem:
-            tell(hooks, "on_error", where, problem)
-            raise
-        if hooks is not None:
-            connection.on_close = lambda: tell(hooks, "on_close", where)
+        connection = await self._pool.open_beside(min(until, limit()))
         connection.pin("locks")  # it may be silent for long
         connection.note = None  # but takes no place, and is to blame for no PoolTimeout
-        tell(hooks, "on_connect", where, time.monotonic() - began)
-        if pool.is_closed:
-            connection.close()
-            raise PoolClosed(f"the pool of {pool.options.address} was closed while a connection was opened")
         return connection
 
     # What a pub/sub calls. -------------------------------------------------------------------------------------------

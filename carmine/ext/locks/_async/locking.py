@@ -70,7 +70,7 @@ class Locking:
         on_lost: Callable[[AsyncLease], object] | None = None,
     ) -> None:
         if not isinstance(client, AsyncClient):
-            raise UsageError(f"a lock of this kind needs an AsyncClient, not a {_checks.kind(client)}")
+            raise UsageError(f"this lock works with AsyncClient, not with {_checks.kind(client)}")
         self._name = name
         self._names = names_of(name, braced=getattr(client, "is_cluster", False))
         self._ttl = core.ttl_of(ttl)
@@ -198,7 +198,7 @@ class Locking:
             raise UsageError("this lock is not reentrant: its block runs already, further out")
         lease = await self.acquire()
         if lease is None:
-            raise LockNotAcquired("the lock is held by another", name=self._name)
+            raise LockNotAcquired("the lock is held by another; wait longer (wait=), or try again", name=self._name)
         with self._guard:
             self._entered[here] = lease
         return lease

@@ -71,7 +71,7 @@ class Locking:
         on_lost: Callable[[Lease], object] | None = None,
     ) -> None:
         if not isinstance(client, Client):
-            raise UsageError(f"a lock of this kind needs an Client, not a {_checks.kind(client)}")
+            raise UsageError(f"this lock works with Client, not with {_checks.kind(client)}")
         self._name = name
         self._names = names_of(name, braced=getattr(client, "is_cluster", False))
         self._ttl = core.ttl_of(ttl)
@@ -199,7 +199,7 @@ class Locking:
             raise UsageError("this lock is not reentrant: its block runs already, further out")
         lease = self.acquire()
         if lease is None:
-            raise LockNotAcquired("the lock is held by another", name=self._name)
+            raise LockNotAcquired("the lock is held by another; wait longer (wait=), or try again", name=self._name)
         with self._guard:
             self._entered[here] = lease
         return lease

@@ -8,16 +8,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from carmine._bridge.aio import Mutex, Signal, call, sleep, spawn
-from carmine.transport.async_connection import AsyncConnection
-from carmine.transport.bookkeeping import Place
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from carmine._bridge.aio import Job
-    from carmine.transport.async_pool import AsyncPool
 
-__all__ = ["Alarm", "Mutex", "Signal", "call", "here", "open_beside", "sleep", "spawn", "spawn_apart"]
+__all__ = ["Alarm", "Mutex", "Signal", "call", "here", "sleep", "spawn", "spawn_apart"]
 
 
 def here() -> object:
@@ -28,13 +25,6 @@ def here() -> object:
 def spawn_apart(function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> Job[None]:
     """Run a function beside the caller, and without his deadline."""
     return contextvars.Context().run(spawn, function, *args)
-
-
-async def open_beside(pool: AsyncPool, until: float) -> AsyncConnection:
-    """Open a connection that the pool closes with itself, and does not count."""
-    connection = await pool._connector.open(AsyncConnection, until)
-    pool._enter(connection, Place())
-    return connection
 
 
 class Alarm:

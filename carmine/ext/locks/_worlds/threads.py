@@ -8,16 +8,13 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from carmine._bridge.threads import Mutex, Signal, call, sleep, spawn
-from carmine.transport.bookkeeping import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from carmine._bridge.threads import Job
-    from carmine.transport.connection import Connection
-    from carmine.transport.pool import Pool
 
-__all__ = ["Alarm", "Mutex", "Signal", "call", "here", "open_beside", "sleep", "spawn", "spawn_apart"]
+__all__ = ["Alarm", "Mutex", "Signal", "call", "here", "sleep", "spawn", "spawn_apart"]
 
 _LINGER: Final = 0.5
 """Seconds that a thread stays with nothing to do, so that short leases that follow each other share one; and that it
@@ -32,14 +29,6 @@ def here() -> object:
 def spawn_apart(function: Callable[..., None], *args: Any) -> Job[None]:
     """Run a function beside the caller, and without his deadline: a new thread has none."""
     return spawn(function, *args)
-
-
-def open_beside(pool: Pool, until: float) -> Connection:
-    """Open a connection that the pool closes with itself, and does not count."""
-    connection = pool._connector.open(until)
-    with pool._lock:
-        pool._enter(connection, Place())
-    return connection
 
 
 class Alarm:

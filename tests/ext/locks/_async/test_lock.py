@@ -385,7 +385,7 @@ async def test_odd_switches(client: AsyncClient[Any]) -> None:
         AsyncLock(client, "a", auto_extend=1)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="on_lost"):
         AsyncLock(client, "a", on_lost=1)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="needs a"):
+    with pytest.raises(UsageError, match="this lock works with AsyncClient, not with AsyncPipeline"):
         AsyncLock(client.pipeline(), "a")  # type: ignore[arg-type]
 
 

@@ -376,7 +376,7 @@ def test_odd_switches(client: Client[Any]) -> None:
         Lock(client, "a", auto_extend=1)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="on_lost"):
         Lock(client, "a", on_lost=1)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="needs a"):
+    with pytest.raises(UsageError, match="this lock works with Client, not with Pipeline"):
         Lock(client.pipeline(), "a")  # type: ignore[arg-type]
 
 
