@@ -1,4 +1,4 @@
-"""The pure part of a worker: hands and leases, verdicts, counts, settings, pauses after failures. No socket, no clock."""
+"""The pure part of a worker: hands and leases, verdicts, counts, settings, pauses after failures. No socket."""
 
 from __future__ import annotations
 
