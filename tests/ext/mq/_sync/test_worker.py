@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator  # noqa: TC003 - as in the tests of integration
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -381,8 +380,9 @@ def test_11_no_throttle_unless_asked_for(client: Client[Any], queue: Queue) -> N
     assert times[-1] - times[0] < 5.0
     times.clear()
     queue.enqueue_many(["v"] * 3)
+    began = time.monotonic()
     Worker(client, "jobs", handler, concurrency=1, throttle=0.1).run_until_empty()
-    assert all(later - earlier >= 0.09 for earlier, later in pairwise(times))
+    assert times[-1] - began >= 0.2, "the third claim came after two pauses"
     queue.enqueue_many(["v"] * 3)
     Worker(client, "jobs", handler, concurrency=1, throttle=throttle).run_until_empty()
     assert len(sizes) == 3
