@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING, Any
 from carmine.ext.mq._sync.admin import clear_all_queues, clear_queues, queue_names
 from carmine.ext.mq._sync.message import Message
 from carmine.ext.mq._sync.queue import Poll, Queue
+from carmine.ext.mq._sync.worker import Worker
+from carmine.ext.mq.core.counting import Times, WorkerStatus
 from carmine.ext.mq.core.policies import Exponential, Policy
+from carmine.ext.mq.core.settings import exp_backoff
 from carmine.ext.mq.core.values import DeadLetter, Enqueued, Entry, QueuedMessage, QueueStatus, Result
 from carmine.ext.mq.errors import ContentError, LayoutError, QueueError
+from carmine.ext.mq.monitoring import monitor_fn
 
 if TYPE_CHECKING:
     from carmine.ext.mq._async.admin import clear_all_queues_async, clear_queues_async, queue_names_async
     from carmine.ext.mq._async.message import AsyncMessage
     from carmine.ext.mq._async.queue import AsyncQueue
+    from carmine.ext.mq._async.worker import AsyncWorker
 
 __all__ = [
     "AsyncMessage",
     "AsyncQueue",
+    "AsyncWorker",
     "ContentError",
     "DeadLetter",
     "Enqueued",
@@ -36,10 +42,15 @@ __all__ = [
     "QueueStatus",
     "QueuedMessage",
     "Result",
+    "Times",
+    "Worker",
+    "WorkerStatus",
     "clear_all_queues",
     "clear_all_queues_async",
     "clear_queues",
     "clear_queues_async",
+    "exp_backoff",
+    "monitor_fn",
     "queue_names",
     "queue_names_async",
 ]
@@ -47,6 +58,7 @@ __all__ = [
 _LATER = {
     "AsyncMessage": "carmine.ext.mq._async.message",
     "AsyncQueue": "carmine.ext.mq._async.queue",
+    "AsyncWorker": "carmine.ext.mq._async.worker",
     "clear_all_queues_async": "carmine.ext.mq._async.admin",
     "clear_queues_async": "carmine.ext.mq._async.admin",
     "queue_names_async": "carmine.ext.mq._async.admin",

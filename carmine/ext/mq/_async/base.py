@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from carmine import _checks
 from carmine.client._async.script import AsyncScript
-from carmine.errors import NoPermissionError, ServerError
+from carmine.errors import NoPermissionError, OutOfMemoryError, ServerError
 from carmine.ext.mq.core.contents import Contents
 from carmine.ext.mq.errors import LayoutError
 from carmine.ext.mq.keys import REGISTRY, checked_name, key_of, tagged
@@ -82,7 +82,8 @@ class AsyncQueueBase:
 
     async def _register(self) -> None:
         """Note the queue's name where `queue_names` looks."""
-        with contextlib.suppress(NoPermissionError):  # the user's rules may leave him the keys of this queue alone
+        # the user's rules may leave him the keys of this queue alone; and without memory a queue is to be drained
+        with contextlib.suppress(NoPermissionError, OutOfMemoryError):
             await self._client.sadd(REGISTRY, self.name)
         self._registered_until = monotonic() + _REGISTERED_FOR
 

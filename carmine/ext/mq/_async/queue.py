@@ -319,7 +319,7 @@ class AsyncQueue(AsyncQueueView):
         """End a run for good and keep the message as a dead letter, with its error."""
         return (await self._end([(message, "dead", 0, told(error))]))[0]
 
-    async def _end(self, runs: list[tuple[AsyncMessage, str, int, str]]) -> list[bool]:
+    async def _end(self, runs: Sequence[tuple[AsyncMessage, str, int, str]]) -> list[bool]:
         ended: list[bool] = []
         for start in range(0, len(runs), CHUNK):
             args: list[Any] = [self._now, self._max_dead]
@@ -355,3 +355,13 @@ class AsyncQueue(AsyncQueueView):
         seconds = _checks.seconds("timeout", timeout, least=0.001)
         keys = (self._key("isleep-b"), self._key("isleep-a"))
         return await self._client.blmove(*keys, seconds, "RIGHT", "LEFT") is not None
+
+    # For workers. ----------------------------------------------------------------------------------------------------
+
+    async def _pass_on(self) -> None:
+        """Give the signal that `wait` got to another sleeper."""
+        await self._client.lmove(self._key("isleep-a"), self._key("isleep-b"), "RIGHT", "LEFT")
+
+    async def _tidy(self) -> None:
+        """Keep the queue in order as `poll` does, and claim nothing."""
+        await self._run("poll", (self._now, 0, _MOST, 1, *[1] * 5))

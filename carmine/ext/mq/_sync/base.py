@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from carmine import _checks
 from carmine.client._sync.script import Script
-from carmine.errors import NoPermissionError, ServerError
+from carmine.errors import NoPermissionError, OutOfMemoryError, ServerError
 from carmine.ext.mq.core.contents import Contents
 from carmine.ext.mq.errors import LayoutError
 from carmine.ext.mq.keys import REGISTRY, checked_name, key_of, tagged
@@ -83,7 +83,8 @@ class QueueBase:
 
     def _register(self) -> None:
         """Note the queue's name where `queue_names` looks."""
-        with contextlib.suppress(NoPermissionError):  # the user's rules may leave him the keys of this queue alone
+        # the user's rules may leave him the keys of this queue alone; and without memory a queue is to be drained
+        with contextlib.suppress(NoPermissionError, OutOfMemoryError):
             self._client.sadd(REGISTRY, self.name)
         self._registered_until = monotonic() + _REGISTERED_FOR
 

@@ -320,7 +320,7 @@ class Queue(QueueView):
         """End a run for good and keep the message as a dead letter, with its error."""
         return (self._end([(message, "dead", 0, told(error))]))[0]
 
-    def _end(self, runs: list[tuple[Message, str, int, str]]) -> list[bool]:
+    def _end(self, runs: Sequence[tuple[Message, str, int, str]]) -> list[bool]:
         ended: list[bool] = []
         for start in range(0, len(runs), CHUNK):
             args: list[Any] = [self._now, self._max_dead]
@@ -356,3 +356,13 @@ class Queue(QueueView):
         seconds = _checks.seconds("timeout", timeout, least=0.001)
         keys = (self._key("isleep-b"), self._key("isleep-a"))
         return self._client.blmove(*keys, seconds, "RIGHT", "LEFT") is not None
+
+    # For workers. ----------------------------------------------------------------------------------------------------
+
+    def _pass_on(self) -> None:
+        """Give the signal that `wait` got to another sleeper."""
+        self._client.lmove(self._key("isleep-a"), self._key("isleep-b"), "RIGHT", "LEFT")
+
+    def _tidy(self) -> None:
+        """Keep the queue in order as `poll` does, and claim nothing."""
+        self._run("poll", (self._now, 0, _MOST, 1, *[1] * 5))

@@ -57,9 +57,9 @@ class Policy:
     def __init__(
         self, retry: Any = None, *, max_attempts: int | None = 20, never: tuple[type[BaseException], ...] = ()
     ) -> None:
-        self.max_attempts: int | None = max_attempts
-        if max_attempts is not None:
-            _checks.whole("max_attempts", max_attempts, least=1)
+        self.max_attempts: int | None = (
+            None if max_attempts is None else _checks.whole("max_attempts", max_attempts, least=1)
+        )
         self._retry = _checked(Exponential() if retry is None else retry)
         self._never = never
 

@@ -1,7 +1,7 @@
 -- Take the next messages to be handled, and keep the queue in order on the way. Looks at no more than about 3 * `scan`
 -- entries. With scan 1 it is the ancestor's one step: mids-ready, else the circle's next entry.
 -- KEYS: as named below.
--- ARGV: now (ms; '' asks the server), most messages to claim, entries to scan, default lease (ms), then the ms to sleep
+-- ARGV: now (ms; '' asks the server), most messages to claim (0: only keep order), entries to scan, default lease (ms), then the ms to sleep
 --   after 1, 2, 3, 4, 5 and more polls without work.
 -- Returns {'handle', messages in the queue, then six values a claim: mid, content, attempt, lease (ms), age (ms), fence},
 --   {'skip', why}: poll again, or {'sleep', why, ms}.
@@ -260,7 +260,8 @@ if scan > 1 then
   end
   first = math.min(scan, first)
   rotate(first)
-  sweep(math.min(scan, 2 * most + 16))
+  sweep(math.min(scan, most > 0 and 2 * most + 16 or scan))
+  if most == 0 then return {'skip', 'in order'} end
   take_next()
   if #claims == 2 and not has_ended and scan > first then
     has_changed = false

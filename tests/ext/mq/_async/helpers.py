@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from carmine._bridge import aio
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from carmine.ext.mq._async.message import AsyncMessage
     from carmine.ext.mq._async.queue import AsyncQueue
     from tests.lab.servers import RedisServer
@@ -49,4 +51,20 @@ async def until_asleep(server: RedisServer, count: int) -> None:
     deadline = time.monotonic() + 10.0
     while server.info("clients")["blocked_clients"] != str(count):
         assert time.monotonic() < deadline, f"{count} blocked clients did not come true"
+        await aio.sleep(0.002)
+
+
+async def until(condition: Callable[[], object], what: str, within: float = 10.0) -> None:
+    """Wait until something is so; the event loop goes on meanwhile."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true"
+        await aio.sleep(0.002)
+
+
+async def until_status(queue: AsyncQueue, mid: str, *statuses: str | None) -> None:
+    """Wait until a message has one of these statuses."""
+    deadline = time.monotonic() + 10.0
+    while (status := await queue.message_status(mid)) not in statuses:
+        assert time.monotonic() < deadline, f"{mid} is {status}, not {statuses}"
         await aio.sleep(0.002)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from carmine._bridge import threads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from carmine.ext.mq._sync.message import Message
     from carmine.ext.mq._sync.queue import Queue
     from tests.lab.servers import RedisServer
@@ -50,4 +52,20 @@ def until_asleep(server: RedisServer, count: int) -> None:
     deadline = time.monotonic() + 10.0
     while server.info("clients")["blocked_clients"] != str(count):
         assert time.monotonic() < deadline, f"{count} blocked clients did not come true"
+        threads.sleep(0.002)
+
+
+def until(condition: Callable[[], object], what: str, within: float = 10.0) -> None:
+    """Wait until something is so; the event loop goes on meanwhile."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true"
+        threads.sleep(0.002)
+
+
+def until_status(queue: Queue, mid: str, *statuses: str | None) -> None:
+    """Wait until a message has one of these statuses."""
+    deadline = time.monotonic() + 10.0
+    while (status := queue.message_status(mid)) not in statuses:
+        assert time.monotonic() < deadline, f"{mid} is {status}, not {statuses}"
         threads.sleep(0.002)
