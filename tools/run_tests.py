@@ -107,9 +107,9 @@ def passes(group: str, impls: tuple[str, ...]) -> list[Pass]:
             names = ("unit", "protocol", "smoke", "integration", "faults", "ext", "servers", "pythons")
             return [one for name in names for one in passes(name, impls)]
         case _:
-            both = ("tests/integration", "tests/faults")
+            folders = ("tests/integration", "tests/faults", "tests/ext")
             servers = ("valkey91", *OLD_AND_OTHER)
-            cells = [Pass(f"{s} {impl}", both, impl=impl, server=s) for s in servers for impl in impls]
+            cells = [Pass(f"{s} {impl}", folders, impl=impl, server=s) for s in servers for impl in impls]
             return [*passes("unit", impls), *passes("protocol", impls), *cells, *passes("pythons", impls)]
 
 
