@@ -23,6 +23,14 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "glide": ("valkey-glide-sync==2.6.*",),
     "glide-async": ("valkey-glide==2.6.*",),
     "coredis": ("coredis==6.9.*",),
+    "rq": ("rq==3.0.*", "hiredis==3.5.*"),
+    "dramatiq": ("dramatiq[redis]==2.2.*", "hiredis==3.5.*"),
+    "arq": ("arq==0.28.*", "hiredis==3.5.*"),
+    "saq": ("saq[redis]==0.26.*", "hiredis==3.5.*"),
+    "taskiq": ("taskiq-redis==1.2.*", "hiredis==3.5.*"),
+    "huey": ("huey==3.5.*", "redis==8.1.*", "hiredis==3.5.*"),
+    "celery": ("celery[redis]==5.7.*", "hiredis==3.5.*"),
+    "redis-lock": ("python-redis-lock==4.0.*", "redis==8.1.*", "hiredis==3.5.*"),
 }
 
 
