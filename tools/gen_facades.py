@@ -1,7 +1,7 @@
 """Write the three facades from the command functions: one definition of each command, three signatures.
 
-    python tools/gen_facades.py            # write carmine/commands/_sync.py, _async.py, _pipeline.py
-    python tools/gen_facades.py --check    # fail if a committed file is not what this would write
+    python -m tools.gen_facades            # write carmine/commands/_sync.py, _async.py, _pipeline.py
+    python -m tools.gen_facades --check    # fail if a committed file is not what this would write
 
 Reads the modules of GROUPS as syntax trees; nothing is imported or run. A public function that returns
 `Command[X]` becomes a method that returns `X` (sync), `X` after an await (async) or `Reply[X]` (pipeline), with the
@@ -11,7 +11,8 @@ parameter. Signatures fill their lines, which the formatter would not do: it is 
 The sync facade holds the docstrings. The two others have their first lines, for who reads the file, and take the whole
 from it at import (ADR 9): three copies weighed more than all the code.
 
-The groups of LATE are loaded when one of their methods is first called (ADR 10).
+The groups of LATE are loaded when one of their methods is first called (ADR 10), and their methods are written once, in
+the sync facade: the two others have their signatures, for type checkers, and take the methods from it (ADR 14).
 
 Bodies, fastest first:
 - a body that is one `return Command(SPEC, WORDS)` is written out in the facade: no call, no Command object;
@@ -25,11 +26,12 @@ from __future__ import annotations
 import argparse
 import ast
 import builtins
-import re
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tools.source_text import LINE, call, copy, filled, import_order, passed, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,8 +75,6 @@ LATE = frozenset(
 )
 """Those that a facade loads when one of their methods is first called; the others come with every client."""
 
-LINE = 120
-
 
 class FacadeError(Exception):
     """A command function is not in the form that the generator reads."""
@@ -94,6 +94,7 @@ class World:
         self.reply = reply
         # A `timeout` here is the server's: how long BLPOP waits there.
         self.waiver = "# ruff: noqa: ASYNC109\n" if is_async else ""
+        self.definition = "async def" if is_async else "def"
 
 
 SYNC = World("_sync.py", "Commands", "Every command as a method that returns the reply.", "self._execute")
@@ -113,12 +114,21 @@ PIPELINE = World(
 )
 WORLDS = (SYNC, ASYNC, PIPELINE)
 SHARED = ("_docs import share_docs", f"{SYNC.path.stem} import {SYNC.name}")
+MADE = {ASYNC: "awaited", PIPELINE: "queued"}
+"""What makes a method of this world out of the sync facade's (carmine/commands/_shared.py)."""
 
 PROVIDED = {
     SYNC: "def _execute(self, spec: Spec, words: Words) -> Any: ...",
     ASYNC: "def _execute(self, spec: Spec, words: Words) -> Awaitable[Any]: ...",
     PIPELINE: "def _queue(self, spec: Spec, words: Words) -> Reply[Any]: ...",
 }
+
+DOOR = '''\
+    @property
+    def _execute(self) -> Any:
+        """Where the methods made of the sync facade's send what they have: to the queue."""
+        return self._queue
+'''
 
 
 class Group:
@@ -159,11 +169,6 @@ def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
             yield from node.body
         else:
             yield node
-
-
-def _source(node: ast.AST) -> str:
-    """Return source with double quotes, as the formatter writes it."""
-    return re.sub(r"'([^'\"\\]*)'", r'"\1"', ast.unparse(node))
 
 
 def _arguments(function: ast.FunctionDef) -> list[ast.arg]:
@@ -237,9 +242,30 @@ class Facades:
     def text(self, world: World) -> str:
         """Return the source of one facade."""
         self.used = {}
-        parts = [self._group(world, group) for group in self.groups]
-        tail = "" if world is SYNC else f"\n\nshare_docs({world.name}, {SYNC.name})\n"
+        late = [group for group in self.groups if group.name in LATE]
+        parts = [self._group(world, group) for group in self.groups if group.name not in LATE]
+        if world is SYNC:
+            parts += [self._group(world, group) for group in late]
+            return self._head(world) + "\n".join(parts)
+        tail = f"\n\nshare_docs({world.name}, {SYNC.name})\n"
+        if late:
+            told = "".join(self._told(world, group) for group in late)
+            parts.append(f"    if TYPE_CHECKING:  # at run time these are made of the sync facade's\n{told}")
+            tail += f"share_methods({world.name}, {SYNC.name}, {MADE[world]})\n"
+            if world is PIPELINE:
+                parts.append(DOOR)
         return self._head(world) + "\n".join(parts) + tail
+
+    def _told(self, world: World, group: Group) -> str:
+        """Return what type checkers are told of a late group's methods."""
+        lines = [f"\n        # {group.name}\n"]
+        for *overloads, function in group.functions.values():
+            if not overloads:
+                lines.append(f"{self._signature(world, group, function, indent=8)} ...\n")
+                continue
+            lines += [f"        @overload\n{self._signature(world, group, each, indent=8)} ...\n" for each in overloads]
+            lines.append(f"        {world.definition} {function.name}(self, *_: Any, **__: Any) -> Any: ...\n")
+        return "".join(lines)
 
     def _head(self, world: World) -> str:
         typed: dict[str, set[str]] = {"carmine.commands.command": {"Spec", "Words"}}
@@ -253,21 +279,26 @@ class Facades:
         plain = "    import builtins\n" if typed.pop("builtins", None) else ""
         blocks: dict[bool, list[str]] = {False: [], True: []}
         for module in sorted(typed):
-            line = f"    from {module} import {', '.join(sorted(typed[module], key=_import_order))}\n"
+            line = f"    from {module} import {', '.join(sorted(typed[module], key=import_order))}\n"
             if len(line) > LINE:
-                names = "".join(f"        {name},\n" for name in sorted(typed[module], key=_import_order))
+                names = "".join(f"        {name},\n" for name in sorted(typed[module], key=import_order))
                 line = f"    from {module} import (\n{names}    )\n"
             blocks[module.startswith("carmine")].append(line)
         groups = sorted(self.groups, key=lambda group: group.name)
         lines = {group.name: f"from carmine.commands import {group.name} as {group.alias}\n" for group in groups}
         imports = "".join(line for name, line in lines.items() if name not in LATE)
         late = [group for group in groups if group.name in LATE]
-        if late:
+        helpers = list(SHARED)
+        if late and world is SYNC:
             blocks[True][:0] = [f"    {lines[group.name]}" for group in late]
-        helpers = [*(() if world is SYNC else SHARED), *(["_late import LateGroup"] if late else [])]
+            helpers = ["_late import LateGroup"]
+        elif late:
+            helpers.append(f"_shared import {MADE[world]}, share_methods")
+        elif world is SYNC:
+            helpers = []
         imports += "".join(f"from carmine.commands.{helper}\n" for helper in sorted(helpers))
         under = "\n".join(part for part in (plain + "".join(blocks[False]), "".join(blocks[True])) if part)
-        if late:
+        if late and world is SYNC:
             under += "else:\n"
             under += "".join(f'    {group.alias} = LateGroup("{group.name}", globals())\n' for group in late)
         return (
@@ -277,7 +308,7 @@ class Facades:
             f"{world.waiver}"
             f'"""{world.told}\n\nWhat a command is, its group module says; here it only goes out.\n"""\n\n'
             "from __future__ import annotations\n\n"
-            f"from typing import {', '.join(sorted(typing, key=_import_order))}\n\n{imports}\n"
+            f"from typing import {', '.join(sorted(typing, key=import_order))}\n\n{imports}\n"
             f"if TYPE_CHECKING:\n{under}\n"
             f'__all__ = ["{world.name}"]\n\n'
             'T = TypeVar("T", bound=str | bytes)\n'
@@ -294,7 +325,7 @@ class Facades:
 
     def _method(self, world: World, group: Group, defined: list[ast.FunctionDef]) -> str:
         *overloads, function = defined
-        marked = [[_source(mark) for mark in each.decorator_list] for each in defined]
+        marked = [[source(mark) for mark in each.decorator_list] for each in defined]
         if marked != [*(["overload"] for _ in overloads), []]:
             raise group.fail(function, f"{function.name}: overloads first, the definition last, no other decorator")
         lines = [f"        @overload\n{self._signature(world, group, each, indent=8)} ...\n" for each in overloads]
@@ -338,29 +369,29 @@ class Facades:
         parts += [self._argument(group, names, a, d) for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True)]
         if spec.kwarg:
             parts.append("**" + self._argument(group, names, spec.kwarg, None))
-        returns = world.reply.format(_source(names.visit(_copy(result))))
+        returns = world.reply.format(source(names.visit(copy(result))))
         if is_open and world is not PIPELINE:
             returns = "Any"
         self._note(group, function, names.used)
         margin = " " * indent
-        start = f"{margin}{'async ' if world.is_async else ''}def {function.name}("
+        start = f"{margin}{world.definition} {function.name}("
         one = f"{start}{', '.join(parts)}) -> {returns}:"
         if len(one) + 4 <= LINE:
             return one
-        return f"{start}\n{_filled(parts, indent + 4)}\n{margin}) -> {returns}:"
+        return f"{start}\n{filled(parts, indent + 4)}\n{margin}) -> {returns}:"
 
     def _argument(self, group: Group, names: Names, arg: ast.arg, default: ast.expr | None) -> str:
         if arg.annotation is None:
             raise group.fail(arg, f"{arg.arg} has no annotation")
         if arg.arg in ("self", "command"):
             raise group.fail(arg, f"an argument may not be called {arg.arg}")
-        text = f"{arg.arg}: {_source(names.visit(_copy(arg.annotation)))}"
+        text = f"{arg.arg}: {source(names.visit(copy(arg.annotation)))}"
         if default is None:
             return text
         value = default.operand if isinstance(default, ast.UnaryOp) else default
         if not isinstance(value, ast.Constant) and not (isinstance(value, ast.Tuple) and not value.elts):
             raise group.fail(default, f"the default of {arg.arg} must be a constant")
-        return f"{text} = {_source(default)}"
+        return f"{text} = {source(default)}"
 
     def _note(self, group: Group, function: ast.FunctionDef, used: set[str]) -> None:
         """Remember where the names of a signature come from."""
@@ -388,7 +419,7 @@ class Facades:
             if guarded is None:
                 break
             yield guarded
-        yield _call(f"command = {group.alias}.{function.name}", list(_passed(function)), 8)
+        yield call(f"command = {group.alias}.{function.name}", list(passed(function)), 8)
         yield f"return {world.call}(command.spec, command.words)"
 
     def _guarded(self, world: World, group: Group, function: ast.FunctionDef, statement: ast.stmt) -> str | None:
@@ -410,14 +441,14 @@ class Facades:
         told = [_qualified(group, function, part) for part in parts]
         if None in told:
             return None
-        return _call(f"return {world.call}", [part for part in told if part], indent)
+        return call(f"return {world.call}", [part for part in told if part], indent)
 
 
 def _qualified(group: Group, function: ast.FunctionDef, node: ast.expr) -> str | None:
     """Return the expression as a facade must write it, or None if it cannot."""
     names = Qualified(group, function)
-    rewritten = names.visit(_copy(node))
-    return _source(rewritten) if names.is_possible else None
+    rewritten = names.visit(copy(node))
+    return source(rewritten) if names.is_possible else None
 
 
 def _condition(group: Group, function: ast.FunctionDef, test: ast.expr) -> str | None:
@@ -432,47 +463,6 @@ def _condition(group: Group, function: ast.FunctionDef, test: ast.expr) -> str |
         return one
     lines = [f"    {word if index else ''}{part}" for index, part in enumerate(told)]
     return "\n".join(["if (", *lines, "):"])
-
-
-def _call(head: str, arguments: list[str], indent: int) -> str:
-    """Return a call, broken where it is too long at this indent."""
-    one = f"{head}({', '.join(arguments)})"
-    if len(one) + indent <= LINE:
-        return one
-    return f"{head}(\n{_filled(arguments, 4, LINE - indent)}\n)"
-
-
-def _filled(parts: list[str], indent: int, most: int = LINE) -> str:
-    """Return parts with commas between, as many as a line takes: one to a line weighs 30 KB more in every wheel."""
-    lines = [" " * indent + parts[0]]
-    for part in parts[1:]:
-        if len(lines[-1]) + len(part) + 3 <= most:
-            lines[-1] += f", {part}"
-        else:
-            lines[-1] += ","
-            lines.append(" " * indent + part)
-    return "\n".join(lines)
-
-
-def _passed(function: ast.FunctionDef) -> Iterator[str]:
-    """Yield the arguments of the call that hands all of a method's arguments on."""
-    spec = function.args
-    yield from (arg.arg for arg in (*spec.posonlyargs, *spec.args))
-    if spec.vararg:
-        yield f"*{spec.vararg.arg}"
-    yield from (f"{arg.arg}={arg.arg}" for arg in spec.kwonlyargs)
-    if spec.kwarg:
-        yield f"**{spec.kwarg.arg}"
-
-
-def _copy(node: ast.expr) -> Any:
-    """Return a copy that may be rewritten."""
-    return ast.parse(ast.unparse(node), mode="eval").body
-
-
-def _import_order(name: str) -> tuple[int, str]:
-    """Sort names as the import sorter does: constants, classes, the rest."""
-    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2, name)
 
 
 def main() -> int:

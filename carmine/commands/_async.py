@@ -19,29 +19,13 @@ from carmine.commands import sets as _sets
 from carmine.commands import sorted_sets as _sorted_sets
 from carmine.commands import strings as _strings
 from carmine.commands._docs import share_docs
-from carmine.commands._late import LateGroup
+from carmine.commands._shared import awaited, share_methods
 from carmine.commands._sync import Commands
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Awaitable, Iterable
 
-    from carmine.commands import acl as _acl
-    from carmine.commands import connection as _connection
-    from carmine.commands import hash_times as _hash_times
-    from carmine.commands import pubsub as _pubsub
-    from carmine.commands import scripting as _scripting
-    from carmine.commands import server as _server
-    from carmine.commands import server_commands as _server_commands
-    from carmine.commands import server_health as _server_health
-    from carmine.commands import sorted_set_algebra as _sorted_set_algebra
-    from carmine.commands import sorted_set_ranges as _sorted_set_ranges
-    from carmine.commands import sorting as _sorting
-    from carmine.commands import stream_groups as _stream_groups
-    from carmine.commands import streams as _streams
-    from carmine.commands import string_parts as _string_parts
-    from carmine.commands import tracking as _tracking
-    from carmine.commands import transactions as _transactions
     from carmine.commands.arguments import Password
     from carmine.commands.command import Spec, Words
     from carmine.commands.server import SlowCommand
@@ -67,23 +51,6 @@ if TYPE_CHECKING:
         Seconds,
         Side,
     )
-else:
-    _acl = LateGroup("acl", globals())
-    _connection = LateGroup("connection", globals())
-    _hash_times = LateGroup("hash_times", globals())
-    _pubsub = LateGroup("pubsub", globals())
-    _scripting = LateGroup("scripting", globals())
-    _server = LateGroup("server", globals())
-    _server_commands = LateGroup("server_commands", globals())
-    _server_health = LateGroup("server_health", globals())
-    _sorted_set_algebra = LateGroup("sorted_set_algebra", globals())
-    _sorted_set_ranges = LateGroup("sorted_set_ranges", globals())
-    _sorting = LateGroup("sorting", globals())
-    _stream_groups = LateGroup("stream_groups", globals())
-    _streams = LateGroup("streams", globals())
-    _string_parts = LateGroup("string_parts", globals())
-    _tracking = LateGroup("tracking", globals())
-    _transactions = LateGroup("transactions", globals())
 
 __all__ = ["AsyncCommands"]
 
@@ -258,61 +225,6 @@ class AsyncCommands(Generic[T]):
         """TTL: read a key's time to live."""
         return await self._execute(_key_times._TTL, (b"TTL", key))
 
-    # sorting
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def sort(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: None = None, desc: bool = False, alpha: bool = False, store: None = None
-        ) -> list[T]: ...
-        @overload
-        async def sort(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: Arg | Iterable[Arg], desc: bool = False, alpha: bool = False, store: None = None
-        ) -> list[T | None]: ...
-        @overload
-        async def sort(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key
-        ) -> int: ...
-        @overload
-        async def sort(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key | None
-        ) -> list[T] | list[T | None] | int: ...
-
-    async def sort(
-        self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-        get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key | None = None
-    ) -> Any:
-        """SORT: read the items of a list, set or sorted set in order, or keep them under another key."""
-        command = _sorting.sort(key, by=by, offset=offset, num=num, get=get, desc=desc, alpha=alpha, store=store)
-        return await self._execute(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def sort_ro(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: None = None, desc: bool = False, alpha: bool = False
-        ) -> list[T]: ...
-        @overload
-        async def sort_ro(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: Arg | Iterable[Arg], desc: bool = False, alpha: bool = False
-        ) -> list[T | None]: ...
-
-    async def sort_ro(
-        self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-        get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False
-    ) -> Any:
-        """SORT_RO: read the items of a list, set or sorted set in order; a replica may answer it."""
-        return await self._execute(
-            _sorting._SORT_RO, tuple(_sorting._sorting([b"SORT_RO", key], by, offset, num, get, desc, alpha))
-        )
-
     # strings
 
     async def decr(self, key: Key, amount: int = 1) -> int:
@@ -440,53 +352,6 @@ class AsyncCommands(Generic[T]):
     async def setnx(self, key: Key, value: Arg | T) -> bool:
         """SETNX: give a key a value only if it has none; `set(..., nx=True)` is its successor."""
         return await self._execute(_strings._SETNX, (b"SETNX", key, value))
-
-    # string_parts
-
-    async def append(self, key: Key, value: Arg) -> int:
-        """APPEND: put bytes at the end of a value; a missing key counts as empty."""
-        return await self._execute(_string_parts._APPEND, (b"APPEND", key, value))
-
-    async def getrange(self, key: Key, start: int, end: int) -> T:
-        """GETRANGE: read a part of a value."""
-        return await self._execute(_string_parts._GETRANGE, (b"GETRANGE", key, start, end))
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def lcs(self, key1: Key, key2: Key) -> T: ...
-        @overload
-        async def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> int: ...
-        @overload
-        async def lcs(
-            self, key1: Key, key2: Key, *, idx: Literal[True], minmatchlen: int | None = None,
-            withmatchlen: bool = False
-        ) -> LcsMatches: ...
-        @overload
-        async def lcs(
-            self, key1: Key, key2: Key, *, len: bool = False, idx: bool = False, minmatchlen: int | None = None,
-            withmatchlen: bool = False
-        ) -> T | int | LcsMatches: ...
-
-    async def lcs(
-        self, key1: Key, key2: Key, *, len: bool = False, idx: bool = False, minmatchlen: int | None = None,
-        withmatchlen: bool = False
-    ) -> Any:
-        """LCS: find the longest common subsequence of two values."""
-        command = _string_parts.lcs(key1, key2, len=len, idx=idx, minmatchlen=minmatchlen, withmatchlen=withmatchlen)
-        return await self._execute(command.spec, command.words)
-
-    async def setrange(self, key: Key, offset: int, value: Arg) -> int:
-        """SETRANGE: overwrite a part of a value; what lies between its end and the offset becomes zero bytes."""
-        return await self._execute(_string_parts._SETRANGE, (b"SETRANGE", key, offset, value))
-
-    async def strlen(self, key: Key) -> int:
-        """STRLEN: read the length of a value in bytes; 0 where there is no such key."""
-        return await self._execute(_string_parts._STRLEN, (b"STRLEN", key))
-
-    async def substr(self, key: Key, start: int, end: int) -> T:
-        """SUBSTR: read a part of a value; `getrange` is its successor."""
-        return await self._execute(_string_parts._SUBSTR, (b"SUBSTR", key, start, end))
 
     # hashes
 
@@ -620,65 +485,6 @@ class AsyncCommands(Generic[T]):
     async def hvals(self, key: Key) -> list[T]:
         """HVALS: read the values of all fields."""
         return await self._execute(_hashes._HVALS, (b"HVALS", key))
-
-    # hash_times
-
-    async def hexpire(
-        self, key: Key, time: Seconds, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False
-    ) -> list[int]:
-        """HEXPIRE: give fields a time to live."""
-        command = _hash_times.hexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return await self._execute(command.spec, command.words)
-
-    async def hexpireat(
-        self, key: Key, when: Instant, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False
-    ) -> list[int]:
-        """HEXPIREAT: say when fields shall go."""
-        command = _hash_times.hexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return await self._execute(command.spec, command.words)
-
-    async def hexpiretime(self, key: Key, *fields: Arg | T) -> list[int]:
-        """HEXPIRETIME: read when fields will go."""
-        command = _hash_times.hexpiretime(key, *fields)
-        return await self._execute(command.spec, command.words)
-
-    async def hpersist(self, key: Key, *fields: Arg | T) -> list[int]:
-        """HPERSIST: take the time to live of fields away."""
-        command = _hash_times.hpersist(key, *fields)
-        return await self._execute(command.spec, command.words)
-
-    async def hpexpire(
-        self, key: Key, time: Milliseconds, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False
-    ) -> list[int]:
-        """HPEXPIRE: give fields a time to live in milliseconds."""
-        command = _hash_times.hpexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return await self._execute(command.spec, command.words)
-
-    async def hpexpireat(
-        self, key: Key, when: InstantMs, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False
-    ) -> list[int]:
-        """HPEXPIREAT: say when fields shall go, in milliseconds since the epoch."""
-        command = _hash_times.hpexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return await self._execute(command.spec, command.words)
-
-    async def hpexpiretime(self, key: Key, *fields: Arg | T) -> list[int]:
-        """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch."""
-        command = _hash_times.hpexpiretime(key, *fields)
-        return await self._execute(command.spec, command.words)
-
-    async def hpttl(self, key: Key, *fields: Arg | T) -> list[int]:
-        """HPTTL: read the time to live of fields in milliseconds."""
-        command = _hash_times.hpttl(key, *fields)
-        return await self._execute(command.spec, command.words)
-
-    async def httl(self, key: Key, *fields: Arg | T) -> list[int]:
-        """HTTL: read the time to live of fields."""
-        command = _hash_times.httl(key, *fields)
-        return await self._execute(command.spec, command.words)
 
     # lists
 
@@ -1081,18 +887,90 @@ class AsyncCommands(Generic[T]):
         """ZSCORE: get a member's score; None where there is no such member."""
         return await self._execute(_sorted_sets._ZSCORE, (b"ZSCORE", key, member))
 
-    # sorted_set_ranges
+    if TYPE_CHECKING:  # at run time these are made of the sync facade's
 
-    async def zcount(self, key: Key, min: ScoreBound, max: ScoreBound) -> int:
-        """ZCOUNT: count the members with scores from `min` to `max`, both included unless written as "(1.5"."""
-        return await self._execute(_sorted_set_ranges._ZCOUNT, (b"ZCOUNT", key, min, max))
+        # sorting
+        @overload
+        async def sort(
+            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+            get: None = None, desc: bool = False, alpha: bool = False, store: None = None
+        ) -> list[T]: ...
+        @overload
+        async def sort(
+            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+            get: Arg | Iterable[Arg], desc: bool = False, alpha: bool = False, store: None = None
+        ) -> list[T | None]: ...
+        @overload
+        async def sort(
+            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+            get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key
+        ) -> int: ...
+        @overload
+        async def sort(
+            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+            get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key | None
+        ) -> list[T] | list[T | None] | int: ...
+        async def sort(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        async def sort_ro(
+            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+            get: None = None, desc: bool = False, alpha: bool = False
+        ) -> list[T]: ...
+        @overload
+        async def sort_ro(
+            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+            get: Arg | Iterable[Arg], desc: bool = False, alpha: bool = False
+        ) -> list[T | None]: ...
+        async def sort_ro(self, *_: Any, **__: Any) -> Any: ...
 
-    async def zlexcount(self, key: Key, min: str | bytes, max: str | bytes) -> int:
-        """ZLEXCOUNT: count the members from `min` to `max` in lexical order, where all scores are equal."""
-        return await self._execute(_sorted_set_ranges._ZLEXCOUNT, (b"ZLEXCOUNT", key, min, max))
+        # string_parts
+        async def append(self, key: Key, value: Arg) -> int: ...
+        async def getrange(self, key: Key, start: int, end: int) -> T: ...
+        @overload
+        async def lcs(self, key1: Key, key2: Key) -> T: ...
+        @overload
+        async def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> int: ...
+        @overload
+        async def lcs(
+            self, key1: Key, key2: Key, *, idx: Literal[True], minmatchlen: int | None = None,
+            withmatchlen: bool = False
+        ) -> LcsMatches: ...
+        @overload
+        async def lcs(
+            self, key1: Key, key2: Key, *, len: bool = False, idx: bool = False, minmatchlen: int | None = None,
+            withmatchlen: bool = False
+        ) -> T | int | LcsMatches: ...
+        async def lcs(self, *_: Any, **__: Any) -> Any: ...
+        async def setrange(self, key: Key, offset: int, value: Arg) -> int: ...
+        async def strlen(self, key: Key) -> int: ...
+        async def substr(self, key: Key, start: int, end: int) -> T: ...
 
-    if TYPE_CHECKING:
+        # hash_times
+        async def hexpire(
+            self, key: Key, time: Seconds, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False
+        ) -> list[int]: ...
+        async def hexpireat(
+            self, key: Key, when: Instant, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False
+        ) -> list[int]: ...
+        async def hexpiretime(self, key: Key, *fields: Arg | T) -> list[int]: ...
+        async def hpersist(self, key: Key, *fields: Arg | T) -> list[int]: ...
+        async def hpexpire(
+            self, key: Key, time: Milliseconds, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False
+        ) -> list[int]: ...
+        async def hpexpireat(
+            self, key: Key, when: InstantMs, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False
+        ) -> list[int]: ...
+        async def hpexpiretime(self, key: Key, *fields: Arg | T) -> list[int]: ...
+        async def hpttl(self, key: Key, *fields: Arg | T) -> list[int]: ...
+        async def httl(self, key: Key, *fields: Arg | T) -> list[int]: ...
 
+        # sorted_set_ranges
+        async def zcount(self, key: Key, min: ScoreBound, max: ScoreBound) -> int: ...
+        async def zlexcount(self, key: Key, min: str | bytes, max: str | bytes) -> int: ...
         @overload
         async def zrange(
             self, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False, bylex: bool = False,
@@ -1108,28 +986,10 @@ class AsyncCommands(Generic[T]):
             self, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False, bylex: bool = False,
             rev: bool = False, offset: int | None = None, num: int | None = None, withscores: bool
         ) -> list[T] | list[ScoredMember[T]]: ...
-
-    async def zrange(
-        self, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False, bylex: bool = False,
-        rev: bool = False, offset: int | None = None, num: int | None = None, withscores: bool = False
-    ) -> Any:
-        """ZRANGE: get the members from `start` to `end`, both included."""
-        if not (withscores or byscore or bylex or rev) and offset is None and num is None:
-            return await self._execute(_sorted_set_ranges._ZRANGE, (b"ZRANGE", key, start, end))
-        command = _sorted_set_ranges.zrange(
-            key, start, end, byscore=byscore, bylex=bylex, rev=rev, offset=offset, num=num, withscores=withscores
-        )
-        return await self._execute(command.spec, command.words)
-
-    async def zrangebylex(
-        self, key: Key, min: str | bytes, max: str | bytes, *, offset: int | None = None, num: int | None = None
-    ) -> list[T]:
-        """ZRANGEBYLEX: get the members from `min` to `max` in lexical order, where all scores are equal."""
-        command = _sorted_set_ranges.zrangebylex(key, min, max, offset=offset, num=num)
-        return await self._execute(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
+        async def zrange(self, *_: Any, **__: Any) -> Any: ...
+        async def zrangebylex(
+            self, key: Key, min: str | bytes, max: str | bytes, *, offset: int | None = None, num: int | None = None
+        ) -> list[T]: ...
         @overload
         async def zrangebyscore(
             self, key: Key, min: ScoreBound, max: ScoreBound, *, offset: int | None = None, num: int | None = None,
@@ -1145,39 +1005,14 @@ class AsyncCommands(Generic[T]):
             self, key: Key, min: ScoreBound, max: ScoreBound, *, offset: int | None = None, num: int | None = None,
             withscores: bool
         ) -> list[T] | list[ScoredMember[T]]: ...
-
-    async def zrangebyscore(
-        self, key: Key, min: ScoreBound, max: ScoreBound, *, offset: int | None = None, num: int | None = None,
-        withscores: bool = False
-    ) -> Any:
-        """ZRANGEBYSCORE: get the members with scores from `min` to `max`, the lowest first."""
-        command = _sorted_set_ranges.zrangebyscore(key, min, max, offset=offset, num=num, withscores=withscores)
-        return await self._execute(command.spec, command.words)
-
-    async def zrangestore(
-        self, dest: Key, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False, bylex: bool = False,
-        rev: bool = False, offset: int | None = None, num: int | None = None
-    ) -> int:
-        """ZRANGESTORE: store what ZRANGE would give, in place of what was in `dest`."""
-        command = _sorted_set_ranges.zrangestore(
-            dest, key, start, end, byscore=byscore, bylex=bylex, rev=rev, offset=offset, num=num
-        )
-        return await self._execute(command.spec, command.words)
-
-    async def zremrangebylex(self, key: Key, min: str | bytes, max: str | bytes) -> int:
-        """ZREMRANGEBYLEX: remove the members from `min` to `max` in lexical order, where all scores are equal."""
-        return await self._execute(_sorted_set_ranges._ZREMRANGEBYLEX, (b"ZREMRANGEBYLEX", key, min, max))
-
-    async def zremrangebyrank(self, key: Key, start: int, end: int) -> int:
-        """ZREMRANGEBYRANK: remove the members with ranks from `start` to `end`, both included; -1 is the highest score."""  # noqa: E501
-        return await self._execute(_sorted_set_ranges._ZREMRANGEBYRANK, (b"ZREMRANGEBYRANK", key, start, end))
-
-    async def zremrangebyscore(self, key: Key, min: ScoreBound, max: ScoreBound) -> int:
-        """ZREMRANGEBYSCORE: remove the members with scores from `min` to `max`, included unless written as "(1.5"."""
-        return await self._execute(_sorted_set_ranges._ZREMRANGEBYSCORE, (b"ZREMRANGEBYSCORE", key, min, max))
-
-    if TYPE_CHECKING:
-
+        async def zrangebyscore(self, *_: Any, **__: Any) -> Any: ...
+        async def zrangestore(
+            self, dest: Key, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False,
+            bylex: bool = False, rev: bool = False, offset: int | None = None, num: int | None = None
+        ) -> int: ...
+        async def zremrangebylex(self, key: Key, min: str | bytes, max: str | bytes) -> int: ...
+        async def zremrangebyrank(self, key: Key, start: int, end: int) -> int: ...
+        async def zremrangebyscore(self, key: Key, min: ScoreBound, max: ScoreBound) -> int: ...
         @overload
         async def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[False] = False) -> list[T]: ...
         @overload
@@ -1188,21 +1023,10 @@ class AsyncCommands(Generic[T]):
         async def zrevrange(
             self, key: Key, start: int, end: int, withscores: bool
         ) -> list[T] | list[ScoredMember[T]]: ...
-
-    async def zrevrange(self, key: Key, start: int, end: int, withscores: bool = False) -> Any:
-        """ZREVRANGE: get the members with ranks from `start` to `end`, both included, counted from the highest score."""  # noqa: E501
-        command = _sorted_set_ranges.zrevrange(key, start, end, withscores)
-        return await self._execute(command.spec, command.words)
-
-    async def zrevrangebylex(
-        self, key: Key, max: str | bytes, min: str | bytes, *, offset: int | None = None, num: int | None = None
-    ) -> list[T]:
-        """ZREVRANGEBYLEX: get the members from `max` down to `min` in lexical order, where all scores are equal."""
-        command = _sorted_set_ranges.zrevrangebylex(key, max, min, offset=offset, num=num)
-        return await self._execute(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
+        async def zrevrange(self, *_: Any, **__: Any) -> Any: ...
+        async def zrevrangebylex(
+            self, key: Key, max: str | bytes, min: str | bytes, *, offset: int | None = None, num: int | None = None
+        ) -> list[T]: ...
         @overload
         async def zrevrangebyscore(
             self, key: Key, max: ScoreBound, min: ScoreBound, *, offset: int | None = None, num: int | None = None,
@@ -1218,38 +1042,17 @@ class AsyncCommands(Generic[T]):
             self, key: Key, max: ScoreBound, min: ScoreBound, *, offset: int | None = None, num: int | None = None,
             withscores: bool
         ) -> list[T] | list[ScoredMember[T]]: ...
+        async def zrevrangebyscore(self, *_: Any, **__: Any) -> Any: ...
 
-    async def zrevrangebyscore(
-        self, key: Key, max: ScoreBound, min: ScoreBound, *, offset: int | None = None, num: int | None = None,
-        withscores: bool = False
-    ) -> Any:
-        """ZREVRANGEBYSCORE: get the members with scores from `max` down to `min`."""
-        command = _sorted_set_ranges.zrevrangebyscore(key, max, min, offset=offset, num=num, withscores=withscores)
-        return await self._execute(command.spec, command.words)
-
-    # sorted_set_algebra
-
-    if TYPE_CHECKING:
-
+        # sorted_set_algebra
         @overload
         async def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[False] = False) -> list[T]: ...
         @overload
         async def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[True]) -> list[ScoredMember[T]]: ...
         @overload
         async def zdiff(self, keys: Key | Iterable[Key], withscores: bool) -> list[T] | list[ScoredMember[T]]: ...
-
-    async def zdiff(self, keys: Key | Iterable[Key], withscores: bool = False) -> Any:
-        """ZDIFF: get the members of the first sorted set that are in none of the others."""
-        command = _sorted_set_algebra.zdiff(keys, withscores)
-        return await self._execute(command.spec, command.words)
-
-    async def zdiffstore(self, dest: Key, keys: Key | Iterable[Key]) -> int:
-        """ZDIFFSTORE: store what ZDIFF would give, in place of what was in `dest`."""
-        command = _sorted_set_algebra.zdiffstore(dest, keys)
-        return await self._execute(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
+        async def zdiff(self, *_: Any, **__: Any) -> Any: ...
+        async def zdiffstore(self, dest: Key, keys: Key | Iterable[Key]) -> int: ...
         @overload
         async def zinter(
             self, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None, *,
@@ -1265,31 +1068,11 @@ class AsyncCommands(Generic[T]):
             self, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None, *,
             withscores: bool
         ) -> list[T] | list[ScoredMember[T]]: ...
-
-    async def zinter(
-        self, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None, *,
-        withscores: bool = False
-    ) -> Any:
-        """ZINTER: get the members that are in all of the sorted sets."""
-        command = _sorted_set_algebra.zinter(keys, aggregate, withscores=withscores)
-        return await self._execute(command.spec, command.words)
-
-    async def zintercard(self, keys: Key | Iterable[Key], limit: int | None = None) -> int:
-        """ZINTERCARD: count the members that are in all of the sorted sets."""
-        command = _sorted_set_algebra.zintercard(keys, limit)
-        return await self._execute(command.spec, command.words)
-
-    async def zinterstore(
-        self, dest: Key, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None
-    ) -> int:
-        """ZINTERSTORE: store the members that are in all of the sorted sets, in place of what was in `dest`."""
-        return await self._execute(
-            _sorted_set_algebra._ZINTERSTORE,
-            (b"ZINTERSTORE", dest, *_sorted_set_algebra._combined("ZINTERSTORE", keys, aggregate))
-        )
-
-    if TYPE_CHECKING:
-
+        async def zinter(self, *_: Any, **__: Any) -> Any: ...
+        async def zintercard(self, keys: Key | Iterable[Key], limit: int | None = None) -> int: ...
+        async def zinterstore(
+            self, dest: Key, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None
+        ) -> int: ...
         @overload
         async def zunion(
             self, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None, *,
@@ -1305,28 +1088,12 @@ class AsyncCommands(Generic[T]):
             self, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None, *,
             withscores: bool
         ) -> list[T] | list[ScoredMember[T]]: ...
+        async def zunion(self, *_: Any, **__: Any) -> Any: ...
+        async def zunionstore(
+            self, dest: Key, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None
+        ) -> int: ...
 
-    async def zunion(
-        self, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None, *,
-        withscores: bool = False
-    ) -> Any:
-        """ZUNION: get the members that are in any of the sorted sets."""
-        command = _sorted_set_algebra.zunion(keys, aggregate, withscores=withscores)
-        return await self._execute(command.spec, command.words)
-
-    async def zunionstore(
-        self, dest: Key, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None
-    ) -> int:
-        """ZUNIONSTORE: store the members that are in any of the sorted sets, in place of what was in `dest`."""
-        return await self._execute(
-            _sorted_set_algebra._ZUNIONSTORE,
-            (b"ZUNIONSTORE", dest, *_sorted_set_algebra._combined("ZUNIONSTORE", keys, aggregate))
-        )
-
-    # streams
-
-    if TYPE_CHECKING:
-
+        # streams
         @overload
         async def xadd(
             self, key: Key, fields: Items[Arg | T, Arg | T], id: Arg = "*", *, nomkstream: Literal[False] = False,
@@ -1339,96 +1106,36 @@ class AsyncCommands(Generic[T]):
             maxlen: int | None = None, minid: Arg | None = None, approximate: bool = True, limit: int | None = None,
             ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
         ) -> T | None: ...
+        async def xadd(self, *_: Any, **__: Any) -> Any: ...
+        async def xdel(self, key: Key, *ids: Arg) -> int: ...
+        async def xdelex(
+            self, key: Key, *ids: Arg, ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
+        ) -> list[int]: ...
+        async def xinfo_help(self) -> list[str]: ...
+        async def xinfo_stream(self, key: Key, full: bool = False, count: int | None = None) -> dict[str, Any]: ...
+        async def xlen(self, key: Key) -> int: ...
+        async def xrange(
+            self, key: Key, min: Arg = "-", max: Arg = "+", count: int | None = None
+        ) -> list[StreamEntry[T]]: ...
+        async def xread(
+            self, streams: Items[Key, Arg], count: int | None = None, block: Seconds | None = None
+        ) -> dict[T, list[StreamEntry[T]]]: ...
+        async def xrevrange(
+            self, key: Key, max: Arg = "+", min: Arg = "-", count: int | None = None
+        ) -> list[StreamEntry[T]]: ...
+        async def xsetid(
+            self, key: Key, last_id: Arg, *, entries_added: int | None = None, max_deleted_id: Arg | None = None
+        ) -> bool: ...
+        async def xtrim(
+            self, key: Key, maxlen: int | None = None, *, minid: Arg | None = None, approximate: bool = True,
+            limit: int | None = None, ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
+        ) -> int: ...
 
-    async def xadd(
-        self, key: Key, fields: Items[Arg | T, Arg | T], id: Arg = "*", *, nomkstream: bool = False,
-        maxlen: int | None = None, minid: Arg | None = None, approximate: bool = True, limit: int | None = None,
-        ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
-    ) -> Any:
-        """XADD: add an entry at the end of a stream."""
-        command = _streams.xadd(
-            key, fields, id, nomkstream=nomkstream, maxlen=maxlen, minid=minid, approximate=approximate, limit=limit,
-            ref_policy=ref_policy
-        )
-        return await self._execute(command.spec, command.words)
-
-    async def xdel(self, key: Key, *ids: Arg) -> int:
-        """XDEL: delete entries; what groups have pending of them stays."""
-        return await self._execute(_streams._XDEL, (b"XDEL", key, *ids))
-
-    async def xdelex(
-        self, key: Key, *ids: Arg, ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
-    ) -> list[int]:
-        """XDELEX: delete entries, and say what becomes of them in groups."""
-        command = _streams.xdelex(key, *ids, ref_policy=ref_policy)
-        return await self._execute(command.spec, command.words)
-
-    async def xinfo_help(self) -> list[str]:
-        """XINFO HELP: read the server's help on XINFO, line by line."""
-        return await self._execute(_streams._XINFO_HELP, (b"XINFO", b"HELP"))
-
-    async def xinfo_stream(self, key: Key, full: bool = False, count: int | None = None) -> dict[str, Any]:
-        """XINFO STREAM: read what the server knows of a stream."""
-        command = _streams.xinfo_stream(key, full, count)
-        return await self._execute(command.spec, command.words)
-
-    async def xlen(self, key: Key) -> int:
-        """XLEN: count the entries; 0 where there is no stream."""
-        return await self._execute(_streams._XLEN, (b"XLEN", key))
-
-    async def xrange(
-        self, key: Key, min: Arg = "-", max: Arg = "+", count: int | None = None
-    ) -> list[StreamEntry[T]]:
-        """XRANGE: read entries from one id to another, the lowest first."""
-        if count is None:
-            return await self._execute(_streams._XRANGE, (b"XRANGE", key, min, max))
-        return await self._execute(_streams._XRANGE, (b"XRANGE", key, min, max, b"COUNT", count))
-
-    async def xread(
-        self, streams: Items[Key, Arg], count: int | None = None, block: Seconds | None = None
-    ) -> dict[T, list[StreamEntry[T]]]:
-        """XREAD: read what stands in streams behind the ids given."""
-        command = _streams.xread(streams, count, block)
-        return await self._execute(command.spec, command.words)
-
-    async def xrevrange(
-        self, key: Key, max: Arg = "+", min: Arg = "-", count: int | None = None
-    ) -> list[StreamEntry[T]]:
-        """XREVRANGE: read entries from one id to another, the highest first."""
-        if count is None:
-            return await self._execute(_streams._XREVRANGE, (b"XREVRANGE", key, max, min))
-        return await self._execute(_streams._XREVRANGE, (b"XREVRANGE", key, max, min, b"COUNT", count))
-
-    async def xsetid(
-        self, key: Key, last_id: Arg, *, entries_added: int | None = None, max_deleted_id: Arg | None = None
-    ) -> bool:
-        """XSETID: set the last id of a stream; for those who copy streams."""
-        command = _streams.xsetid(key, last_id, entries_added=entries_added, max_deleted_id=max_deleted_id)
-        return await self._execute(command.spec, command.words)
-
-    async def xtrim(
-        self, key: Key, maxlen: int | None = None, *, minid: Arg | None = None, approximate: bool = True,
-        limit: int | None = None, ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
-    ) -> int:
-        """XTRIM: delete the oldest entries."""
-        command = _streams.xtrim(key, maxlen, minid=minid, approximate=approximate, limit=limit, ref_policy=ref_policy)
-        return await self._execute(command.spec, command.words)
-
-    # stream_groups
-
-    async def xack(self, key: Key, groupname: Arg, *ids: Arg) -> int:
-        """XACK: acknowledge entries, so that the group has them pending no more."""
-        return await self._execute(_stream_groups._XACK, (b"XACK", key, groupname, *ids))
-
-    async def xackdel(
-        self, key: Key, groupname: Arg, *ids: Arg, ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
-    ) -> list[int]:
-        """XACKDEL: acknowledge entries and delete them."""
-        command = _stream_groups.xackdel(key, groupname, *ids, ref_policy=ref_policy)
-        return await self._execute(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
+        # stream_groups
+        async def xack(self, key: Key, groupname: Arg, *ids: Arg) -> int: ...
+        async def xackdel(
+            self, key: Key, groupname: Arg, *ids: Arg, ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
+        ) -> list[int]: ...
         @overload
         async def xautoclaim(
             self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, start_id: Arg = "0-0",
@@ -1444,17 +1151,7 @@ class AsyncCommands(Generic[T]):
             self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, start_id: Arg = "0-0",
             count: int | None = None, justid: bool = False
         ) -> ClaimPage[T, list[StreamEntry[T]]] | ClaimPage[T, list[T]]: ...
-
-    async def xautoclaim(
-        self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, start_id: Arg = "0-0",
-        count: int | None = None, justid: bool = False
-    ) -> Any:
-        """XAUTOCLAIM: take over entries that other consumers have had pending for long."""
-        command = _stream_groups.xautoclaim(key, groupname, consumername, min_idle, start_id, count, justid)
-        return await self._execute(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
+        async def xautoclaim(self, *_: Any, **__: Any) -> Any: ...
         @overload
         async def xclaim(
             self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, ids: Arg | Iterable[Arg], *,
@@ -1473,64 +1170,17 @@ class AsyncCommands(Generic[T]):
             idle: Seconds | None = None, time: Instant | None = None, retrycount: int | None = None,
             force: bool = False, justid: bool = False, lastid: Arg | None = None
         ) -> list[StreamEntry[T]] | list[T]: ...
-
-    async def xclaim(
-        self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, ids: Arg | Iterable[Arg], *,
-        idle: Seconds | None = None, time: Instant | None = None, retrycount: int | None = None, force: bool = False,
-        justid: bool = False, lastid: Arg | None = None
-    ) -> Any:
-        """XCLAIM: take over entries that another consumer has pending."""
-        command = _stream_groups.xclaim(
-            key, groupname, consumername, min_idle, ids, idle=idle, time=time, retrycount=retrycount, force=force,
-            justid=justid, lastid=lastid
-        )
-        return await self._execute(command.spec, command.words)
-
-    async def xgroup_create(
-        self, key: Key, groupname: Arg, id: Arg = "$", mkstream: bool = False, entries_read: int | None = None
-    ) -> bool:
-        """XGROUP CREATE: make a consumer group."""
-        command = _stream_groups.xgroup_create(key, groupname, id, mkstream, entries_read)
-        return await self._execute(command.spec, command.words)
-
-    async def xgroup_createconsumer(self, key: Key, groupname: Arg, consumername: Arg) -> bool:
-        """XGROUP CREATECONSUMER: make a consumer; False where there was one of this name."""
-        return await self._execute(
-            _stream_groups._XGROUP_CREATECONSUMER, (b"XGROUP", b"CREATECONSUMER", key, groupname, consumername)
-        )
-
-    async def xgroup_delconsumer(self, key: Key, groupname: Arg, consumername: Arg) -> int:
-        """XGROUP DELCONSUMER: remove a consumer; what it had pending can be claimed no more."""
-        return await self._execute(
-            _stream_groups._XGROUP_DELCONSUMER, (b"XGROUP", b"DELCONSUMER", key, groupname, consumername)
-        )
-
-    async def xgroup_destroy(self, key: Key, groupname: Arg) -> bool:
-        """XGROUP DESTROY: remove a group with all that it has pending; False where there was none."""
-        return await self._execute(_stream_groups._XGROUP_DESTROY, (b"XGROUP", b"DESTROY", key, groupname))
-
-    async def xgroup_help(self) -> list[str]:
-        """XGROUP HELP: read the server's help on XGROUP, line by line."""
-        return await self._execute(_stream_groups._XGROUP_HELP, (b"XGROUP", b"HELP"))
-
-    async def xgroup_setid(self, key: Key, groupname: Arg, id: Arg, entries_read: int | None = None) -> bool:
-        """XGROUP SETID: set the last id that counts as delivered to a group."""
-        if entries_read is None:
-            return await self._execute(_stream_groups._XGROUP_SETID, (b"XGROUP", b"SETID", key, groupname, id))
-        return await self._execute(
-            _stream_groups._XGROUP_SETID, (b"XGROUP", b"SETID", key, groupname, id, b"ENTRIESREAD", entries_read)
-        )
-
-    async def xinfo_consumers(self, key: Key, groupname: Arg) -> list[StreamConsumer[T]]:
-        """XINFO CONSUMERS: read what the server knows of a group's consumers."""
-        return await self._execute(_stream_groups._XINFO_CONSUMERS, (b"XINFO", b"CONSUMERS", key, groupname))
-
-    async def xinfo_groups(self, key: Key) -> list[StreamGroup[T]]:
-        """XINFO GROUPS: read what the server knows of a stream's groups."""
-        return await self._execute(_stream_groups._XINFO_GROUPS, (b"XINFO", b"GROUPS", key))
-
-    if TYPE_CHECKING:
-
+        async def xclaim(self, *_: Any, **__: Any) -> Any: ...
+        async def xgroup_create(
+            self, key: Key, groupname: Arg, id: Arg = "$", mkstream: bool = False, entries_read: int | None = None
+        ) -> bool: ...
+        async def xgroup_createconsumer(self, key: Key, groupname: Arg, consumername: Arg) -> bool: ...
+        async def xgroup_delconsumer(self, key: Key, groupname: Arg, consumername: Arg) -> int: ...
+        async def xgroup_destroy(self, key: Key, groupname: Arg) -> bool: ...
+        async def xgroup_help(self) -> list[str]: ...
+        async def xgroup_setid(self, key: Key, groupname: Arg, id: Arg, entries_read: int | None = None) -> bool: ...
+        async def xinfo_consumers(self, key: Key, groupname: Arg) -> list[StreamConsumer[T]]: ...
+        async def xinfo_groups(self, key: Key) -> list[StreamGroup[T]]: ...
         @overload
         async def xpending(self, key: Key, groupname: Arg) -> PendingSummary[T]: ...
         @overload
@@ -1543,560 +1193,174 @@ class AsyncCommands(Generic[T]):
             self, key: Key, groupname: Arg, min: Arg = "-", max: Arg = "+", *, count: int | None = None,
             consumername: Arg | None = None, min_idle: Seconds | None = None
         ) -> PendingSummary[T] | list[PendingEntry[T]]: ...
+        async def xpending(self, *_: Any, **__: Any) -> Any: ...
+        async def xreadgroup(
+            self, groupname: Arg, consumername: Arg, streams: Items[Key, Arg], count: int | None = None,
+            block: Seconds | None = None, noack: bool = False
+        ) -> dict[T, list[StreamEntry[T]]]: ...
 
-    async def xpending(
-        self, key: Key, groupname: Arg, min: Arg = "-", max: Arg = "+", *, count: int | None = None,
-        consumername: Arg | None = None, min_idle: Seconds | None = None
-    ) -> Any:
-        """XPENDING: read what a group has pending: a summary, or with `count` the entries."""
-        command = _stream_groups.xpending(
-            key, groupname, min, max, count=count, consumername=consumername, min_idle=min_idle
-        )
-        return await self._execute(command.spec, command.words)
+        # pubsub
+        async def publish(self, channel: Key, message: Arg) -> int: ...
+        async def pubsub_channels(self, pattern: Key | None = None) -> list[T]: ...
+        async def pubsub_numpat(self) -> int: ...
+        async def pubsub_numsub(self, *channels: Key) -> dict[T, int]: ...
+        async def pubsub_shardchannels(self, pattern: Key | None = None) -> list[T]: ...
+        async def pubsub_shardnumsub(self, *channels: Key) -> dict[T, int]: ...
+        async def spublish(self, channel: Key, message: Arg) -> int: ...
 
-    async def xreadgroup(
-        self, groupname: Arg, consumername: Arg, streams: Items[Key, Arg], count: int | None = None,
-        block: Seconds | None = None, noack: bool = False
-    ) -> dict[T, list[StreamEntry[T]]]:
-        """XREADGROUP: read from streams as a consumer of a group."""
-        command = _stream_groups.xreadgroup(groupname, consumername, streams, count, block, noack)
-        return await self._execute(command.spec, command.words)
+        # scripting
+        async def eval(
+            self, script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
+        ) -> Any: ...
+        async def eval_ro(
+            self, script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
+        ) -> Any: ...
+        async def evalsha(
+            self, sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
+        ) -> Any: ...
+        async def evalsha_ro(
+            self, sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
+        ) -> Any: ...
+        async def fcall(
+            self, function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
+        ) -> Any: ...
+        async def fcall_ro(
+            self, function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
+        ) -> Any: ...
+        async def function_delete(self, library: str | bytes) -> bool: ...
+        async def function_dump(self) -> bytes: ...
+        async def function_flush(self, mode: Literal["SYNC", "ASYNC"] | None = None) -> bool: ...
+        async def function_kill(self) -> bool: ...
+        async def function_list(self, library: str | bytes | None = None, withcode: bool = False) -> list[Library]: ...
+        async def function_load(self, code: str | bytes, replace: bool = False) -> str: ...
+        async def function_restore(
+            self, payload: bytes, policy: Literal["APPEND", "REPLACE", "FLUSH"] | None = None
+        ) -> bool: ...
+        async def function_stats(self) -> FunctionStats: ...
+        async def script_exists(self, *shas: str | bytes) -> list[bool]: ...
+        async def script_flush(self, mode: Literal["SYNC", "ASYNC"] | None = None) -> bool: ...
+        async def script_kill(self) -> bool: ...
+        async def script_load(self, script: str | bytes) -> str: ...
+        async def script_show(self, sha: str | bytes) -> T: ...
 
-    # pubsub
+        # transactions
+        async def discard(self) -> bool: ...
+        async def exec(self) -> list[Any] | None: ...
+        async def multi(self) -> bool: ...
+        async def unwatch(self) -> bool: ...
+        async def watch(self, *keys: Key) -> bool: ...
 
-    async def publish(self, channel: Key, message: Arg) -> int:
-        """PUBLISH: send a message to all who listen to a channel."""
-        return await self._execute(_pubsub._PUBLISH, (b"PUBLISH", channel, message))
-
-    async def pubsub_channels(self, pattern: Key | None = None) -> list[T]:
-        """PUBSUB CHANNELS: list the channels that somebody listens to, those of patterns apart."""
-        if pattern is None:
-            return await self._execute(_pubsub._PUBSUB_CHANNELS, (b"PUBSUB", b"CHANNELS"))
-        return await self._execute(_pubsub._PUBSUB_CHANNELS, (b"PUBSUB", b"CHANNELS", pattern))
-
-    async def pubsub_numpat(self) -> int:
-        """PUBSUB NUMPAT: count the different patterns that clients listen to."""
-        return await self._execute(_pubsub._PUBSUB_NUMPAT, (b"PUBSUB", b"NUMPAT"))
-
-    async def pubsub_numsub(self, *channels: Key) -> dict[T, int]:
-        """PUBSUB NUMSUB: count the listeners of each channel, those by pattern apart."""
-        return await self._execute(_pubsub._PUBSUB_NUMSUB, (b"PUBSUB", b"NUMSUB", *channels))
-
-    async def pubsub_shardchannels(self, pattern: Key | None = None) -> list[T]:
-        """PUBSUB SHARDCHANNELS: list the shard channels that somebody listens to."""
-        if pattern is None:
-            return await self._execute(_pubsub._PUBSUB_SHARDCHANNELS, (b"PUBSUB", b"SHARDCHANNELS"))
-        return await self._execute(_pubsub._PUBSUB_SHARDCHANNELS, (b"PUBSUB", b"SHARDCHANNELS", pattern))
-
-    async def pubsub_shardnumsub(self, *channels: Key) -> dict[T, int]:
-        """PUBSUB SHARDNUMSUB: count the listeners of each shard channel."""
-        return await self._execute(_pubsub._PUBSUB_SHARDNUMSUB, (b"PUBSUB", b"SHARDNUMSUB", *channels))
-
-    async def spublish(self, channel: Key, message: Arg) -> int:
-        """SPUBLISH: send a message to all who listen to a shard channel; on a cluster it stays in the channel's slot."""  # noqa: E501
-        return await self._execute(_pubsub._SPUBLISH, (b"SPUBLISH", channel, message))
-
-    # scripting
-
-    async def eval(
-        self, script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
-    ) -> Any:
-        """EVAL: run a Lua script on the server."""
-        command = _scripting.eval(script, keys, args)
-        return await self._execute(command.spec, command.words)
-
-    async def eval_ro(
-        self, script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
-    ) -> Any:
-        """EVAL_RO: run a Lua script that may not write, on a replica too."""
-        command = _scripting.eval_ro(script, keys, args)
-        return await self._execute(command.spec, command.words)
-
-    async def evalsha(
-        self, sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
-    ) -> Any:
-        """EVALSHA: run a Lua script that the server knows, named by its hash."""
-        command = _scripting.evalsha(sha, keys, args)
-        return await self._execute(command.spec, command.words)
-
-    async def evalsha_ro(
-        self, sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
-    ) -> Any:
-        """EVALSHA_RO: run a Lua script that the server knows and that may not write, on a replica too."""
-        command = _scripting.evalsha_ro(sha, keys, args)
-        return await self._execute(command.spec, command.words)
-
-    async def fcall(
-        self, function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
-    ) -> Any:
-        """FCALL: call a function of a library on the server."""
-        command = _scripting.fcall(function, keys, args)
-        return await self._execute(command.spec, command.words)
-
-    async def fcall_ro(
-        self, function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
-    ) -> Any:
-        """FCALL_RO: call a function that is marked `no-writes`, on a replica too."""
-        command = _scripting.fcall_ro(function, keys, args)
-        return await self._execute(command.spec, command.words)
-
-    async def function_delete(self, library: str | bytes) -> bool:
-        """FUNCTION DELETE: remove a library with all its functions."""
-        return await self._execute(_scripting._FUNCTION_DELETE, (b"FUNCTION", b"DELETE", library))
-
-    async def function_dump(self) -> bytes:
-        """FUNCTION DUMP: get all libraries as bytes for FUNCTION RESTORE, whatever the client reads strings as."""
-        return await self._execute(_scripting._FUNCTION_DUMP, (b"FUNCTION", b"DUMP"))
-
-    async def function_flush(self, mode: Literal["SYNC", "ASYNC"] | None = None) -> bool:
-        """FUNCTION FLUSH: remove all libraries."""
-        return await self._execute(
-            _scripting._FUNCTION_FLUSH, (b"FUNCTION", b"FLUSH") if mode is None else (b"FUNCTION", b"FLUSH", mode)
-        )
-
-    async def function_kill(self) -> bool:
-        """FUNCTION KILL: stop the function that runs, if it has not written yet."""
-        return await self._execute(_scripting._FUNCTION_KILL, (b"FUNCTION", b"KILL"))
-
-    async def function_list(self, library: str | bytes | None = None, withcode: bool = False) -> list[Library]:
-        """FUNCTION LIST: tell of the libraries and their functions."""
-        command = _scripting.function_list(library, withcode)
-        return await self._execute(command.spec, command.words)
-
-    async def function_load(self, code: str | bytes, replace: bool = False) -> str:
-        """FUNCTION LOAD: add a library."""
-        if replace:
-            return await self._execute(_scripting._FUNCTION_LOAD, (b"FUNCTION", b"LOAD", b"REPLACE", code))
-        return await self._execute(_scripting._FUNCTION_LOAD, (b"FUNCTION", b"LOAD", code))
-
-    async def function_restore(
-        self, payload: bytes, policy: Literal["APPEND", "REPLACE", "FLUSH"] | None = None
-    ) -> bool:
-        """FUNCTION RESTORE: add the libraries of a FUNCTION DUMP."""
-        if policy is None:
-            return await self._execute(_scripting._FUNCTION_RESTORE, (b"FUNCTION", b"RESTORE", payload))
-        return await self._execute(_scripting._FUNCTION_RESTORE, (b"FUNCTION", b"RESTORE", payload, policy))
-
-    async def function_stats(self) -> FunctionStats:
-        """FUNCTION STATS: tell which function runs, and how much each engine holds."""
-        return await self._execute(_scripting._FUNCTION_STATS, (b"FUNCTION", b"STATS"))
-
-    async def script_exists(self, *shas: str | bytes) -> list[bool]:
-        """SCRIPT EXISTS: tell of each hash, in the order given, whether the server knows the script."""
-        return await self._execute(_scripting._SCRIPT_EXISTS, (b"SCRIPT", b"EXISTS", *shas))
-
-    async def script_flush(self, mode: Literal["SYNC", "ASYNC"] | None = None) -> bool:
-        """SCRIPT FLUSH: let the server forget all scripts."""
-        return await self._execute(
-            _scripting._SCRIPT_FLUSH, (b"SCRIPT", b"FLUSH") if mode is None else (b"SCRIPT", b"FLUSH", mode)
-        )
-
-    async def script_kill(self) -> bool:
-        """SCRIPT KILL: stop the script that runs, if it has not written yet."""
-        return await self._execute(_scripting._SCRIPT_KILL, (b"SCRIPT", b"KILL"))
-
-    async def script_load(self, script: str | bytes) -> str:
-        """SCRIPT LOAD: let the server know a script without running it."""
-        return await self._execute(_scripting._SCRIPT_LOAD, (b"SCRIPT", b"LOAD", script))
-
-    async def script_show(self, sha: str | bytes) -> T:
-        """SCRIPT SHOW: read the text of a script that the server knows; only Valkey has it."""
-        return await self._execute(_scripting._SCRIPT_SHOW, (b"SCRIPT", b"SHOW", sha))
-
-    # transactions
-
-    async def discard(self) -> bool:
-        """DISCARD: drop what was queued since MULTI, and forget what is watched."""
-        return await self._execute(_transactions._DISCARD, (b"DISCARD",))
-
-    async def exec(self) -> list[Any] | None:
-        """EXEC: run what was queued since MULTI, and forget what is watched."""
-        return await self._execute(_transactions._EXEC, (b"EXEC",))
-
-    async def multi(self) -> bool:
-        """MULTI: from here on commands are queued, each answered by QUEUED, until EXEC or DISCARD."""
-        return await self._execute(_transactions._MULTI, (b"MULTI",))
-
-    async def unwatch(self) -> bool:
-        """UNWATCH: forget what is watched."""
-        return await self._execute(_transactions._UNWATCH, (b"UNWATCH",))
-
-    async def watch(self, *keys: Key) -> bool:
-        """WATCH: let the next EXEC do nothing if one of these keys is changed by then."""
-        return await self._execute(_transactions._WATCH, (b"WATCH", *keys))
-
-    # connection
-
-    async def auth(self, password: Password, username: str | None = None) -> bool:
-        """AUTH: make this connection another user's."""
-        command = _connection.auth(password, username)
-        return await self._execute(command.spec, command.words)
-
-    async def client_capa(self, *capabilities: str) -> bool:
-        """CLIENT CAPA: tell the server what this connection understands, such as "redirect"; only Valkey has it."""
-        return await self._execute(_connection._CLIENT_CAPA, (b"CLIENT", b"CAPA", *capabilities))
-
-    async def client_getname(self) -> str | None:
-        """CLIENT GETNAME: read this connection's name; None where it has none."""
-        return await self._execute(_connection._CLIENT_GETNAME, (b"CLIENT", b"GETNAME"))
-
-    async def client_help(self) -> list[str]:
-        """CLIENT HELP: read the server's help on CLIENT, line by line."""
-        return await self._execute(_connection._CLIENT_HELP, (b"CLIENT", b"HELP"))
-
-    async def client_id(self) -> int:
-        """CLIENT ID: read the number that the server gave this connection."""
-        return await self._execute(_connection._CLIENT_ID, (b"CLIENT", b"ID"))
-
-    async def client_import_source(self, on: bool) -> bool:
-        """CLIENT IMPORT-SOURCE: let this connection touch expired keys while the server imports; only Valkey has it."""
-        command = _connection.client_import_source(on)
-        return await self._execute(command.spec, command.words)
-
-    async def client_info(self) -> dict[str, str]:
-        """CLIENT INFO: read what the server knows of this connection."""
-        return await self._execute(_connection._CLIENT_INFO, (b"CLIENT", b"INFO"))
-
-    async def client_kill(
-        self, *, client_id: int | None = None, type: str | None = None, user: str | None = None,
-        addr: str | None = None, laddr: str | None = None, skipme: bool | None = None, maxage: int | None = None,
-        filters: Items[str, Arg | Iterable[Arg]] | None = None
-    ) -> int:
-        """CLIENT KILL: close connections of the server's clients; all conditions must hold."""
-        command = _connection.client_kill(
-            client_id=client_id, type=type, user=user, addr=addr, laddr=laddr, skipme=skipme, maxage=maxage,
-            filters=filters
-        )
-        return await self._execute(command.spec, command.words)
-
-    async def client_list(
-        self, type: str | None = None, client_ids: Iterable[int] | None = None, *,
-        filters: Items[str, Arg | Iterable[Arg]] | None = None
-    ) -> list[dict[str, str]]:
-        """CLIENT LIST: read what the server knows of its connections."""
-        command = _connection.client_list(type, client_ids, filters=filters)
-        return await self._execute(command.spec, command.words)
-
-    async def client_no_evict(self, on: bool) -> bool:
-        """CLIENT NO-EVICT: keep this connection when the server closes connections to save memory, or not."""
-        command = _connection.client_no_evict(on)
-        return await self._execute(command.spec, command.words)
-
-    async def client_no_touch(self, on: bool) -> bool:
-        """CLIENT NO-TOUCH: let this connection's commands leave it unnoticed when a key was last used, or not."""
-        command = _connection.client_no_touch(on)
-        return await self._execute(command.spec, command.words)
-
-    async def client_pause(self, timeout: Seconds, mode: Literal["ALL", "WRITE"] | None = None) -> bool:
-        """CLIENT PAUSE: let all clients' commands wait."""
-        command = _connection.client_pause(timeout, mode)
-        return await self._execute(command.spec, command.words)
-
-    async def client_setinfo(self, attribute: Literal["LIB-NAME", "LIB-VER"], value: str) -> bool:
-        """CLIENT SETINFO: tell the server which library this connection uses."""
-        return await self._execute(_connection._CLIENT_SETINFO, (b"CLIENT", b"SETINFO", attribute, value))
-
-    async def client_setname(self, name: str) -> bool:
-        """CLIENT SETNAME: give this connection a name; the option `client_name` does it for all of a client."""
-        return await self._execute(_connection._CLIENT_SETNAME, (b"CLIENT", b"SETNAME", name))
-
-    async def client_unblock(self, client_id: int, error: bool = False) -> bool:
-        """CLIENT UNBLOCK: end the waiting of another connection's blocking command."""
-        return await self._execute(
-            _connection._CLIENT_UNBLOCK, (b"CLIENT", b"UNBLOCK", client_id, b"ERROR" if error else b"TIMEOUT")
-        )
-
-    async def client_unpause(self) -> bool:
-        """CLIENT UNPAUSE: end what `client_pause` began."""
-        return await self._execute(_connection._CLIENT_UNPAUSE, (b"CLIENT", b"UNPAUSE"))
-
-    async def echo(self, message: Arg | T) -> T:
-        """ECHO: have the server say what it was told."""
-        return await self._execute(_connection._ECHO, (b"ECHO", message))
-
-    async def hello(
-        self, protover: Literal[2, 3] | None = None, *, username: str = "default", password: Password | None = None,
-        setname: str | None = None
-    ) -> dict[str, Any]:
-        """HELLO: read what the server says of itself, and agree with it on a protocol, a user and a name."""
-        command = _connection.hello(protover, username=username, password=password, setname=setname)
-        return await self._execute(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
+        # connection
+        async def auth(self, password: Password, username: str | None = None) -> bool: ...
+        async def client_capa(self, *capabilities: str) -> bool: ...
+        async def client_getname(self) -> str | None: ...
+        async def client_help(self) -> list[str]: ...
+        async def client_id(self) -> int: ...
+        async def client_import_source(self, on: bool) -> bool: ...
+        async def client_info(self) -> dict[str, str]: ...
+        async def client_kill(
+            self, *, client_id: int | None = None, type: str | None = None, user: str | None = None,
+            addr: str | None = None, laddr: str | None = None, skipme: bool | None = None, maxage: int | None = None,
+            filters: Items[str, Arg | Iterable[Arg]] | None = None
+        ) -> int: ...
+        async def client_list(
+            self, type: str | None = None, client_ids: Iterable[int] | None = None, *,
+            filters: Items[str, Arg | Iterable[Arg]] | None = None
+        ) -> list[dict[str, str]]: ...
+        async def client_no_evict(self, on: bool) -> bool: ...
+        async def client_no_touch(self, on: bool) -> bool: ...
+        async def client_pause(self, timeout: Seconds, mode: Literal["ALL", "WRITE"] | None = None) -> bool: ...
+        async def client_setinfo(self, attribute: Literal["LIB-NAME", "LIB-VER"], value: str) -> bool: ...
+        async def client_setname(self, name: str) -> bool: ...
+        async def client_unblock(self, client_id: int, error: bool = False) -> bool: ...
+        async def client_unpause(self) -> bool: ...
+        async def echo(self, message: Arg | T) -> T: ...
+        async def hello(
+            self, protover: Literal[2, 3] | None = None, *, username: str = "default", password: Password | None = None,
+            setname: str | None = None
+        ) -> dict[str, Any]: ...
         @overload
         async def ping(self, message: None = None) -> bool: ...
         @overload
         async def ping(self, message: Arg) -> T: ...
+        async def ping(self, *_: Any, **__: Any) -> Any: ...
+        async def reset(self) -> bool: ...
+        async def select(self, db: int) -> bool: ...
 
-    async def ping(self, message: Arg | None = None) -> Any:
-        """PING: ask whether the server answers."""
-        if message is None:
-            return await self._execute(_connection._PING, (b"PING",))
-        return await self._execute(_connection._PING_MESSAGE, (b"PING", message))
+        # tracking
+        async def client_caching(self, on: bool) -> bool: ...
+        async def client_getredir(self) -> int: ...
+        async def client_tracking(
+            self, on: bool, *, redirect: int | None = None, prefixes: Iterable[str] = (), bcast: bool = False,
+            optin: bool = False, optout: bool = False, noloop: bool = False
+        ) -> bool: ...
+        async def client_trackinginfo(self) -> dict[str, Any]: ...
 
-    async def reset(self) -> bool:
-        """RESET: take all state from this connection: user, database, name, transaction, subscriptions, protocol."""
-        return await self._execute(_connection._RESET, (b"RESET",))
+        # server
+        async def bgrewriteaof(self) -> bool: ...
+        async def bgsave(self, schedule: bool = False, cancel: bool = False) -> bool: ...
+        async def config_get(self, *patterns: str) -> dict[str, str]: ...
+        async def config_resetstat(self) -> bool: ...
+        async def config_rewrite(self) -> bool: ...
+        async def config_set(self, parameter: str, value: Arg, *more: Arg) -> bool: ...
+        async def dbsize(self) -> int: ...
+        async def flushall(self, asynchronous: bool = False) -> bool: ...
+        async def flushdb(self, asynchronous: bool = False) -> bool: ...
+        async def info(self, *sections: str) -> dict[str, Any]: ...
+        async def lastsave(self) -> int: ...
+        async def lolwut(self, version: int | None = None, *numbers: int) -> str: ...
+        async def memory_usage(self, key: Key, samples: int | None = None) -> int | None: ...
+        async def role(self) -> dict[str, Any]: ...
+        async def save(self) -> bool: ...
+        async def slowlog_get(self, count: int | None = None) -> list[SlowCommand]: ...
+        async def slowlog_len(self) -> int: ...
+        async def slowlog_reset(self) -> bool: ...
+        async def swapdb(self, first: int, second: int) -> bool: ...
+        async def time(self) -> tuple[int, int]: ...
 
-    async def select(self, db: int) -> bool:
-        """SELECT: change the database of this connection; the option `db` does it for all of a client."""
-        return await self._execute(_connection._SELECT, (b"SELECT", db))
+        # server_commands
+        async def command(self) -> list[dict[str, Any]]: ...
+        async def command_count(self) -> int: ...
+        async def command_docs(self, *names: str) -> dict[str, dict[str, Any]]: ...
+        async def command_getkeys(self, *words: Arg) -> list[T]: ...
+        async def command_getkeysandflags(self, *words: Arg) -> list[tuple[T, builtins.set[str]]]: ...
+        async def command_info(self, *names: str) -> list[dict[str, Any] | None]: ...
+        async def command_list(
+            self, *, module: str | None = None, aclcat: str | None = None, pattern: str | None = None
+        ) -> list[str]: ...
 
-    # tracking
+        # server_health
+        async def latency_doctor(self) -> str: ...
+        async def latency_graph(self, event: str) -> str: ...
+        async def latency_histogram(self, *commands: str) -> dict[str, LatencyHistogram]: ...
+        async def latency_history(self, event: str) -> list[tuple[int, int]]: ...
+        async def latency_latest(self) -> list[LatencyEvent]: ...
+        async def latency_reset(self, *events: str) -> int: ...
+        async def memory_doctor(self) -> str: ...
+        async def memory_malloc_stats(self) -> str: ...
+        async def memory_purge(self) -> bool: ...
+        async def memory_stats(self) -> dict[str, Any]: ...
 
-    async def client_caching(self, on: bool) -> bool:
-        """CLIENT CACHING: track the keys of this connection's next command, or not."""
-        return await self._execute(_tracking._CLIENT_CACHING, (b"CLIENT", b"CACHING", b"YES" if on else b"NO"))
-
-    async def client_getredir(self) -> int:
-        """CLIENT GETREDIR: read which connection gets the invalidations of this one."""
-        return await self._execute(_tracking._CLIENT_GETREDIR, (b"CLIENT", b"GETREDIR"))
-
-    async def client_tracking(
-        self, on: bool, *, redirect: int | None = None, prefixes: Iterable[str] = (), bcast: bool = False,
-        optin: bool = False, optout: bool = False, noloop: bool = False
-    ) -> bool:
-        """CLIENT TRACKING: have the server tell when keys that this connection read change, or not."""
-        command = _tracking.client_tracking(
-            on, redirect=redirect, prefixes=prefixes, bcast=bcast, optin=optin, optout=optout, noloop=noloop
-        )
-        return await self._execute(command.spec, command.words)
-
-    async def client_trackinginfo(self) -> dict[str, Any]:
-        """CLIENT TRACKINGINFO: read what the server tracks for this connection."""
-        return await self._execute(_tracking._CLIENT_TRACKINGINFO, (b"CLIENT", b"TRACKINGINFO"))
-
-    # server
-
-    async def bgrewriteaof(self) -> bool:
-        """BGREWRITEAOF: begin to write the append-only file anew."""
-        return await self._execute(_server._BGREWRITEAOF, (b"BGREWRITEAOF",))
-
-    async def bgsave(self, schedule: bool = False, cancel: bool = False) -> bool:
-        """BGSAVE: begin to save all data to disk."""
-        command = _server.bgsave(schedule, cancel)
-        return await self._execute(command.spec, command.words)
-
-    async def config_get(self, *patterns: str) -> dict[str, str]:
-        """CONFIG GET: read configuration parameters."""
-        return await self._execute(_server._CONFIG_GET, (b"CONFIG", b"GET", *patterns))
-
-    async def config_resetstat(self) -> bool:
-        """CONFIG RESETSTAT: set the counters of INFO back."""
-        return await self._execute(_server._CONFIG_RESETSTAT, (b"CONFIG", b"RESETSTAT"))
-
-    async def config_rewrite(self) -> bool:
-        """CONFIG REWRITE: write the configuration in force to the file that the server began with."""
-        return await self._execute(_server._CONFIG_REWRITE, (b"CONFIG", b"REWRITE"))
-
-    async def config_set(self, parameter: str, value: Arg, *more: Arg) -> bool:
-        """CONFIG SET: change configuration parameters, all or none."""
-        command = _server.config_set(parameter, value, *more)
-        return await self._execute(command.spec, command.words)
-
-    async def dbsize(self) -> int:
-        """DBSIZE: count the keys of the database."""
-        return await self._execute(_server._DBSIZE, (b"DBSIZE",))
-
-    async def flushall(self, asynchronous: bool = False) -> bool:
-        """FLUSHALL: delete all keys of all databases."""
-        if asynchronous:
-            return await self._execute(_server._FLUSHALL, (b"FLUSHALL", b"ASYNC"))
-        return await self._execute(_server._FLUSHALL, (b"FLUSHALL",))
-
-    async def flushdb(self, asynchronous: bool = False) -> bool:
-        """FLUSHDB: delete all keys of the database."""
-        if asynchronous:
-            return await self._execute(_server._FLUSHDB, (b"FLUSHDB", b"ASYNC"))
-        return await self._execute(_server._FLUSHDB, (b"FLUSHDB",))
-
-    async def info(self, *sections: str) -> dict[str, Any]:
-        """INFO: read what the server tells of itself."""
-        return await self._execute(_server._INFO, (b"INFO", *sections))
-
-    async def lastsave(self) -> int:
-        """LASTSAVE: read when the data was last saved, in seconds since the epoch."""
-        return await self._execute(_server._LASTSAVE, (b"LASTSAVE",))
-
-    async def lolwut(self, version: int | None = None, *numbers: int) -> str:
-        """LOLWUT: have the server draw a picture, and tell its version."""
-        if version is None:
-            return await self._execute(_server._LOLWUT, (b"LOLWUT",))
-        return await self._execute(_server._LOLWUT, (b"LOLWUT", b"VERSION", version, *numbers))
-
-    async def memory_usage(self, key: Key, samples: int | None = None) -> int | None:
-        """MEMORY USAGE: estimate the bytes that a key and its value take."""
-        if samples is None:
-            return await self._execute(_server._MEMORY_USAGE, (b"MEMORY", b"USAGE", key))
-        return await self._execute(_server._MEMORY_USAGE, (b"MEMORY", b"USAGE", key, b"SAMPLES", samples))
-
-    async def role(self) -> dict[str, Any]:
-        """ROLE: read what part the server plays in replication."""
-        return await self._execute(_server._ROLE, (b"ROLE",))
-
-    async def save(self) -> bool:
-        """SAVE: save all data to disk; it holds the server up, `bgsave` does not."""
-        return await self._execute(_server._SAVE, (b"SAVE",))
-
-    async def slowlog_get(self, count: int | None = None) -> list[SlowCommand]:
-        """SLOWLOG GET: read the commands that took long, the newest first."""
-        if count is None:
-            return await self._execute(_server._SLOWLOG_GET, (b"SLOWLOG", b"GET"))
-        return await self._execute(_server._SLOWLOG_GET, (b"SLOWLOG", b"GET", count))
-
-    async def slowlog_len(self) -> int:
-        """SLOWLOG LEN: count the entries of the slow log."""
-        return await self._execute(_server._SLOWLOG_LEN, (b"SLOWLOG", b"LEN"))
-
-    async def slowlog_reset(self) -> bool:
-        """SLOWLOG RESET: empty the slow log."""
-        return await self._execute(_server._SLOWLOG_RESET, (b"SLOWLOG", b"RESET"))
-
-    async def swapdb(self, first: int, second: int) -> bool:
-        """SWAPDB: exchange the keys of two databases at once, for every client."""
-        return await self._execute(_server._SWAPDB, (b"SWAPDB", first, second))
-
-    async def time(self) -> tuple[int, int]:
-        """TIME: read the server's clock."""
-        return await self._execute(_server._TIME, (b"TIME",))
-
-    # server_commands
-
-    async def command(self) -> list[dict[str, Any]]:
-        """COMMAND: read the facts of all commands that the server knows, as `command_info` gives them."""
-        return await self._execute(_server_commands._COMMAND, (b"COMMAND",))
-
-    async def command_count(self) -> int:
-        """COMMAND COUNT: count the commands that the server knows."""
-        return await self._execute(_server_commands._COMMAND_COUNT, (b"COMMAND", b"COUNT"))
-
-    async def command_docs(self, *names: str) -> dict[str, dict[str, Any]]:
-        """COMMAND DOCS: read the server's documentation of commands."""
-        return await self._execute(_server_commands._COMMAND_DOCS, (b"COMMAND", b"DOCS", *names))
-
-    async def command_getkeys(self, *words: Arg) -> list[T]:
-        """COMMAND GETKEYS: have the server find the keys in a command."""
-        return await self._execute(_server_commands._COMMAND_GETKEYS, (b"COMMAND", b"GETKEYS", *words))
-
-    async def command_getkeysandflags(self, *words: Arg) -> list[tuple[T, builtins.set[str]]]:
-        """COMMAND GETKEYSANDFLAGS: have the server find the keys in a command, and what is done to each."""
-        return await self._execute(_server_commands._COMMAND_GETKEYSANDFLAGS, (b"COMMAND", b"GETKEYSANDFLAGS", *words))
-
-    async def command_info(self, *names: str) -> list[dict[str, Any] | None]:
-        """COMMAND INFO: read the facts of commands."""
-        return await self._execute(_server_commands._COMMAND_INFO, (b"COMMAND", b"INFO", *names))
-
-    async def command_list(
-        self, *, module: str | None = None, aclcat: str | None = None, pattern: str | None = None
-    ) -> list[str]:
-        """COMMAND LIST: read the names of the commands that the server knows."""
-        command = _server_commands.command_list(module=module, aclcat=aclcat, pattern=pattern)
-        return await self._execute(command.spec, command.words)
-
-    # server_health
-
-    async def latency_doctor(self) -> str:
-        """LATENCY DOCTOR: have the server say what may be slow, and what to do."""
-        return await self._execute(_server_health._LATENCY_DOCTOR, (b"LATENCY", b"DOCTOR"))
-
-    async def latency_graph(self, event: str) -> str:
-        """LATENCY GRAPH: have the server draw how long events of a kind took."""
-        return await self._execute(_server_health._LATENCY_GRAPH, (b"LATENCY", b"GRAPH", event))
-
-    async def latency_histogram(self, *commands: str) -> dict[str, LatencyHistogram]:
-        """LATENCY HISTOGRAM: read how long commands took."""
-        return await self._execute(_server_health._LATENCY_HISTOGRAM, (b"LATENCY", b"HISTOGRAM", *commands))
-
-    async def latency_history(self, event: str) -> list[tuple[int, int]]:
-        """LATENCY HISTORY: read when events of a kind were slow."""
-        return await self._execute(_server_health._LATENCY_HISTORY, (b"LATENCY", b"HISTORY", event))
-
-    async def latency_latest(self) -> list[LatencyEvent]:
-        """LATENCY LATEST: read the latest slow event of each kind."""
-        return await self._execute(_server_health._LATENCY_LATEST, (b"LATENCY", b"LATEST"))
-
-    async def latency_reset(self, *events: str) -> int:
-        """LATENCY RESET: forget slow events."""
-        return await self._execute(_server_health._LATENCY_RESET, (b"LATENCY", b"RESET", *events))
-
-    async def memory_doctor(self) -> str:
-        """MEMORY DOCTOR: have the server say what may be wrong with its memory."""
-        return await self._execute(_server_health._MEMORY_DOCTOR, (b"MEMORY", b"DOCTOR"))
-
-    async def memory_malloc_stats(self) -> str:
-        """MEMORY MALLOC-STATS: read what the server's allocator tells of itself."""
-        return await self._execute(_server_health._MEMORY_MALLOC_STATS, (b"MEMORY", b"MALLOC-STATS"))
-
-    async def memory_purge(self) -> bool:
-        """MEMORY PURGE: have the allocator give memory back that it keeps for later."""
-        return await self._execute(_server_health._MEMORY_PURGE, (b"MEMORY", b"PURGE"))
-
-    async def memory_stats(self) -> dict[str, Any]:
-        """MEMORY STATS: read where the server's memory goes."""
-        return await self._execute(_server_health._MEMORY_STATS, (b"MEMORY", b"STATS"))
-
-    # acl
-
-    async def acl_cat(self, category: str | None = None) -> list[str]:
-        """ACL CAT: list the categories of commands, or the commands of one."""
-        return await self._execute(_acl._ACL_CAT, (b"ACL", b"CAT") if category is None else (b"ACL", b"CAT", category))
-
-    async def acl_deluser(self, *usernames: str) -> int:
-        """ACL DELUSER: remove users, and close their connections."""
-        return await self._execute(_acl._ACL_DELUSER, (b"ACL", b"DELUSER", *usernames))
-
-    async def acl_dryrun(self, username: str, *words: Arg) -> str | None:
-        """ACL DRYRUN: ask whether a user might run a command, without running it."""
-        return await self._execute(_acl._ACL_DRYRUN, (b"ACL", b"DRYRUN", username, *words))
-
-    async def acl_genpass(self, bits: int | None = None) -> str:
-        """ACL GENPASS: have the server make a password out of chance."""
-        return await self._execute(
-            _acl._ACL_GENPASS, (b"ACL", b"GENPASS") if bits is None else (b"ACL", b"GENPASS", bits)
-        )
-
-    async def acl_getuser(self, username: str) -> dict[str, Any] | None:
-        """ACL GETUSER: read the rules of a user."""
-        return await self._execute(_acl._ACL_GETUSER, (b"ACL", b"GETUSER", username))
-
-    async def acl_list(self) -> list[str]:
-        """ACL LIST: read all users with their rules, one text each, as a file of them holds it."""
-        return await self._execute(_acl._ACL_LIST, (b"ACL", b"LIST"))
-
-    async def acl_load(self) -> bool:
-        """ACL LOAD: read the file of users anew; all of it, or nothing where it has a mistake."""
-        return await self._execute(_acl._ACL_LOAD, (b"ACL", b"LOAD"))
-
-    if TYPE_CHECKING:
-
+        # acl
+        async def acl_cat(self, category: str | None = None) -> list[str]: ...
+        async def acl_deluser(self, *usernames: str) -> int: ...
+        async def acl_dryrun(self, username: str, *words: Arg) -> str | None: ...
+        async def acl_genpass(self, bits: int | None = None) -> str: ...
+        async def acl_getuser(self, username: str) -> dict[str, Any] | None: ...
+        async def acl_list(self) -> list[str]: ...
+        async def acl_load(self) -> bool: ...
         @overload
         async def acl_log(self, count: int | None = None, *, reset: Literal[False] = False) -> list[dict[str, Any]]: ...
         @overload
         async def acl_log(self, count: None = None, *, reset: Literal[True]) -> bool: ...
         @overload
         async def acl_log(self, count: int | None = None, *, reset: bool = False) -> list[dict[str, Any]] | bool: ...
-
-    async def acl_log(self, count: int | None = None, *, reset: bool = False) -> Any:
-        """ACL LOG: read what was refused for want of rights, the newest first, or forget it."""
-        command = _acl.acl_log(count, reset=reset)
-        return await self._execute(command.spec, command.words)
-
-    async def acl_save(self) -> bool:
-        """ACL SAVE: write all users to the file of them."""
-        return await self._execute(_acl._ACL_SAVE, (b"ACL", b"SAVE"))
-
-    async def acl_setuser(self, username: str, *rules: str) -> bool:
-        """ACL SETUSER: make a user, or change one; rules add up, `reset` takes all away."""
-        return await self._execute(_acl._ACL_SETUSER, (b"ACL", b"SETUSER", username, *rules))
-
-    async def acl_users(self) -> list[str]:
-        """ACL USERS: list the names of all users."""
-        return await self._execute(_acl._ACL_USERS, (b"ACL", b"USERS"))
-
-    async def acl_whoami(self) -> str:
-        """ACL WHOAMI: read whose connection this is."""
-        return await self._execute(_acl._ACL_WHOAMI, (b"ACL", b"WHOAMI"))
+        async def acl_log(self, *_: Any, **__: Any) -> Any: ...
+        async def acl_save(self) -> bool: ...
+        async def acl_setuser(self, username: str, *rules: str) -> bool: ...
+        async def acl_users(self) -> list[str]: ...
+        async def acl_whoami(self) -> str: ...
 
 
 share_docs(AsyncCommands, Commands)
+share_methods(AsyncCommands, Commands, awaited)

@@ -18,29 +18,13 @@ from carmine.commands import sets as _sets
 from carmine.commands import sorted_sets as _sorted_sets
 from carmine.commands import strings as _strings
 from carmine.commands._docs import share_docs
-from carmine.commands._late import LateGroup
+from carmine.commands._shared import queued, share_methods
 from carmine.commands._sync import Commands
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Iterable
 
-    from carmine.commands import acl as _acl
-    from carmine.commands import connection as _connection
-    from carmine.commands import hash_times as _hash_times
-    from carmine.commands import pubsub as _pubsub
-    from carmine.commands import scripting as _scripting
-    from carmine.commands import server as _server
-    from carmine.commands import server_commands as _server_commands
-    from carmine.commands import server_health as _server_health
-    from carmine.commands import sorted_set_algebra as _sorted_set_algebra
-    from carmine.commands import sorted_set_ranges as _sorted_set_ranges
-    from carmine.commands import sorting as _sorting
-    from carmine.commands import stream_groups as _stream_groups
-    from carmine.commands import streams as _streams
-    from carmine.commands import string_parts as _string_parts
-    from carmine.commands import tracking as _tracking
-    from carmine.commands import transactions as _transactions
     from carmine.commands.arguments import Password
     from carmine.commands.command import Reply, Spec, Words
     from carmine.commands.server import SlowCommand
@@ -66,23 +50,6 @@ if TYPE_CHECKING:
         Seconds,
         Side,
     )
-else:
-    _acl = LateGroup("acl", globals())
-    _connection = LateGroup("connection", globals())
-    _hash_times = LateGroup("hash_times", globals())
-    _pubsub = LateGroup("pubsub", globals())
-    _scripting = LateGroup("scripting", globals())
-    _server = LateGroup("server", globals())
-    _server_commands = LateGroup("server_commands", globals())
-    _server_health = LateGroup("server_health", globals())
-    _sorted_set_algebra = LateGroup("sorted_set_algebra", globals())
-    _sorted_set_ranges = LateGroup("sorted_set_ranges", globals())
-    _sorting = LateGroup("sorting", globals())
-    _stream_groups = LateGroup("stream_groups", globals())
-    _streams = LateGroup("streams", globals())
-    _string_parts = LateGroup("string_parts", globals())
-    _tracking = LateGroup("tracking", globals())
-    _transactions = LateGroup("transactions", globals())
 
 __all__ = ["PipelineCommands"]
 
@@ -257,61 +224,6 @@ class PipelineCommands(Generic[T]):
         """TTL: read a key's time to live."""
         return self._queue(_key_times._TTL, (b"TTL", key))
 
-    # sorting
-
-    if TYPE_CHECKING:
-
-        @overload
-        def sort(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: None = None, desc: bool = False, alpha: bool = False, store: None = None
-        ) -> Reply[list[T]]: ...
-        @overload
-        def sort(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: Arg | Iterable[Arg], desc: bool = False, alpha: bool = False, store: None = None
-        ) -> Reply[list[T | None]]: ...
-        @overload
-        def sort(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key
-        ) -> Reply[int]: ...
-        @overload
-        def sort(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key | None
-        ) -> Reply[list[T] | list[T | None] | int]: ...
-
-    def sort(
-        self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-        get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key | None = None
-    ) -> Reply[Any]:
-        """SORT: read the items of a list, set or sorted set in order, or keep them under another key."""
-        command = _sorting.sort(key, by=by, offset=offset, num=num, get=get, desc=desc, alpha=alpha, store=store)
-        return self._queue(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
-        @overload
-        def sort_ro(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: None = None, desc: bool = False, alpha: bool = False
-        ) -> Reply[list[T]]: ...
-        @overload
-        def sort_ro(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: Arg | Iterable[Arg], desc: bool = False, alpha: bool = False
-        ) -> Reply[list[T | None]]: ...
-
-    def sort_ro(
-        self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-        get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False
-    ) -> Reply[Any]:
-        """SORT_RO: read the items of a list, set or sorted set in order; a replica may answer it."""
-        return self._queue(
-            _sorting._SORT_RO, tuple(_sorting._sorting([b"SORT_RO", key], by, offset, num, get, desc, alpha))
-        )
-
     # strings
 
     def decr(self, key: Key, amount: int = 1) -> Reply[int]:
@@ -439,53 +351,6 @@ class PipelineCommands(Generic[T]):
     def setnx(self, key: Key, value: Arg | T) -> Reply[bool]:
         """SETNX: give a key a value only if it has none; `set(..., nx=True)` is its successor."""
         return self._queue(_strings._SETNX, (b"SETNX", key, value))
-
-    # string_parts
-
-    def append(self, key: Key, value: Arg) -> Reply[int]:
-        """APPEND: put bytes at the end of a value; a missing key counts as empty."""
-        return self._queue(_string_parts._APPEND, (b"APPEND", key, value))
-
-    def getrange(self, key: Key, start: int, end: int) -> Reply[T]:
-        """GETRANGE: read a part of a value."""
-        return self._queue(_string_parts._GETRANGE, (b"GETRANGE", key, start, end))
-
-    if TYPE_CHECKING:
-
-        @overload
-        def lcs(self, key1: Key, key2: Key) -> Reply[T]: ...
-        @overload
-        def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> Reply[int]: ...
-        @overload
-        def lcs(
-            self, key1: Key, key2: Key, *, idx: Literal[True], minmatchlen: int | None = None,
-            withmatchlen: bool = False
-        ) -> Reply[LcsMatches]: ...
-        @overload
-        def lcs(
-            self, key1: Key, key2: Key, *, len: bool = False, idx: bool = False, minmatchlen: int | None = None,
-            withmatchlen: bool = False
-        ) -> Reply[T | int | LcsMatches]: ...
-
-    def lcs(
-        self, key1: Key, key2: Key, *, len: bool = False, idx: bool = False, minmatchlen: int | None = None,
-        withmatchlen: bool = False
-    ) -> Reply[Any]:
-        """LCS: find the longest common subsequence of two values."""
-        command = _string_parts.lcs(key1, key2, len=len, idx=idx, minmatchlen=minmatchlen, withmatchlen=withmatchlen)
-        return self._queue(command.spec, command.words)
-
-    def setrange(self, key: Key, offset: int, value: Arg) -> Reply[int]:
-        """SETRANGE: overwrite a part of a value; what lies between its end and the offset becomes zero bytes."""
-        return self._queue(_string_parts._SETRANGE, (b"SETRANGE", key, offset, value))
-
-    def strlen(self, key: Key) -> Reply[int]:
-        """STRLEN: read the length of a value in bytes; 0 where there is no such key."""
-        return self._queue(_string_parts._STRLEN, (b"STRLEN", key))
-
-    def substr(self, key: Key, start: int, end: int) -> Reply[T]:
-        """SUBSTR: read a part of a value; `getrange` is its successor."""
-        return self._queue(_string_parts._SUBSTR, (b"SUBSTR", key, start, end))
 
     # hashes
 
@@ -619,65 +484,6 @@ class PipelineCommands(Generic[T]):
     def hvals(self, key: Key) -> Reply[list[T]]:
         """HVALS: read the values of all fields."""
         return self._queue(_hashes._HVALS, (b"HVALS", key))
-
-    # hash_times
-
-    def hexpire(
-        self, key: Key, time: Seconds, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False
-    ) -> Reply[list[int]]:
-        """HEXPIRE: give fields a time to live."""
-        command = _hash_times.hexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._queue(command.spec, command.words)
-
-    def hexpireat(
-        self, key: Key, when: Instant, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False
-    ) -> Reply[list[int]]:
-        """HEXPIREAT: say when fields shall go."""
-        command = _hash_times.hexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._queue(command.spec, command.words)
-
-    def hexpiretime(self, key: Key, *fields: Arg | T) -> Reply[list[int]]:
-        """HEXPIRETIME: read when fields will go."""
-        command = _hash_times.hexpiretime(key, *fields)
-        return self._queue(command.spec, command.words)
-
-    def hpersist(self, key: Key, *fields: Arg | T) -> Reply[list[int]]:
-        """HPERSIST: take the time to live of fields away."""
-        command = _hash_times.hpersist(key, *fields)
-        return self._queue(command.spec, command.words)
-
-    def hpexpire(
-        self, key: Key, time: Milliseconds, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False
-    ) -> Reply[list[int]]:
-        """HPEXPIRE: give fields a time to live in milliseconds."""
-        command = _hash_times.hpexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._queue(command.spec, command.words)
-
-    def hpexpireat(
-        self, key: Key, when: InstantMs, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False
-    ) -> Reply[list[int]]:
-        """HPEXPIREAT: say when fields shall go, in milliseconds since the epoch."""
-        command = _hash_times.hpexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._queue(command.spec, command.words)
-
-    def hpexpiretime(self, key: Key, *fields: Arg | T) -> Reply[list[int]]:
-        """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch."""
-        command = _hash_times.hpexpiretime(key, *fields)
-        return self._queue(command.spec, command.words)
-
-    def hpttl(self, key: Key, *fields: Arg | T) -> Reply[list[int]]:
-        """HPTTL: read the time to live of fields in milliseconds."""
-        command = _hash_times.hpttl(key, *fields)
-        return self._queue(command.spec, command.words)
-
-    def httl(self, key: Key, *fields: Arg | T) -> Reply[list[int]]:
-        """HTTL: read the time to live of fields."""
-        command = _hash_times.httl(key, *fields)
-        return self._queue(command.spec, command.words)
 
     # lists
 
@@ -1078,18 +884,90 @@ class PipelineCommands(Generic[T]):
         """ZSCORE: get a member's score; None where there is no such member."""
         return self._queue(_sorted_sets._ZSCORE, (b"ZSCORE", key, member))
 
-    # sorted_set_ranges
+    if TYPE_CHECKING:  # at run time these are made of the sync facade's
 
-    def zcount(self, key: Key, min: ScoreBound, max: ScoreBound) -> Reply[int]:
-        """ZCOUNT: count the members with scores from `min` to `max`, both included unless written as "(1.5"."""
-        return self._queue(_sorted_set_ranges._ZCOUNT, (b"ZCOUNT", key, min, max))
+        # sorting
+        @overload
+        def sort(
+            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+            get: None = None, desc: bool = False, alpha: bool = False, store: None = None
+        ) -> Reply[list[T]]: ...
+        @overload
+        def sort(
+            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+            get: Arg | Iterable[Arg], desc: bool = False, alpha: bool = False, store: None = None
+        ) -> Reply[list[T | None]]: ...
+        @overload
+        def sort(
+            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+            get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key
+        ) -> Reply[int]: ...
+        @overload
+        def sort(
+            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+            get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key | None
+        ) -> Reply[list[T] | list[T | None] | int]: ...
+        def sort(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        def sort_ro(
+            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+            get: None = None, desc: bool = False, alpha: bool = False
+        ) -> Reply[list[T]]: ...
+        @overload
+        def sort_ro(
+            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+            get: Arg | Iterable[Arg], desc: bool = False, alpha: bool = False
+        ) -> Reply[list[T | None]]: ...
+        def sort_ro(self, *_: Any, **__: Any) -> Any: ...
 
-    def zlexcount(self, key: Key, min: str | bytes, max: str | bytes) -> Reply[int]:
-        """ZLEXCOUNT: count the members from `min` to `max` in lexical order, where all scores are equal."""
-        return self._queue(_sorted_set_ranges._ZLEXCOUNT, (b"ZLEXCOUNT", key, min, max))
+        # string_parts
+        def append(self, key: Key, value: Arg) -> Reply[int]: ...
+        def getrange(self, key: Key, start: int, end: int) -> Reply[T]: ...
+        @overload
+        def lcs(self, key1: Key, key2: Key) -> Reply[T]: ...
+        @overload
+        def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> Reply[int]: ...
+        @overload
+        def lcs(
+            self, key1: Key, key2: Key, *, idx: Literal[True], minmatchlen: int | None = None,
+            withmatchlen: bool = False
+        ) -> Reply[LcsMatches]: ...
+        @overload
+        def lcs(
+            self, key1: Key, key2: Key, *, len: bool = False, idx: bool = False, minmatchlen: int | None = None,
+            withmatchlen: bool = False
+        ) -> Reply[T | int | LcsMatches]: ...
+        def lcs(self, *_: Any, **__: Any) -> Any: ...
+        def setrange(self, key: Key, offset: int, value: Arg) -> Reply[int]: ...
+        def strlen(self, key: Key) -> Reply[int]: ...
+        def substr(self, key: Key, start: int, end: int) -> Reply[T]: ...
 
-    if TYPE_CHECKING:
+        # hash_times
+        def hexpire(
+            self, key: Key, time: Seconds, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False
+        ) -> Reply[list[int]]: ...
+        def hexpireat(
+            self, key: Key, when: Instant, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False
+        ) -> Reply[list[int]]: ...
+        def hexpiretime(self, key: Key, *fields: Arg | T) -> Reply[list[int]]: ...
+        def hpersist(self, key: Key, *fields: Arg | T) -> Reply[list[int]]: ...
+        def hpexpire(
+            self, key: Key, time: Milliseconds, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False
+        ) -> Reply[list[int]]: ...
+        def hpexpireat(
+            self, key: Key, when: InstantMs, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False
+        ) -> Reply[list[int]]: ...
+        def hpexpiretime(self, key: Key, *fields: Arg | T) -> Reply[list[int]]: ...
+        def hpttl(self, key: Key, *fields: Arg | T) -> Reply[list[int]]: ...
+        def httl(self, key: Key, *fields: Arg | T) -> Reply[list[int]]: ...
 
+        # sorted_set_ranges
+        def zcount(self, key: Key, min: ScoreBound, max: ScoreBound) -> Reply[int]: ...
+        def zlexcount(self, key: Key, min: str | bytes, max: str | bytes) -> Reply[int]: ...
         @overload
         def zrange(
             self, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False, bylex: bool = False,
@@ -1105,28 +983,10 @@ class PipelineCommands(Generic[T]):
             self, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False, bylex: bool = False,
             rev: bool = False, offset: int | None = None, num: int | None = None, withscores: bool
         ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
-
-    def zrange(
-        self, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False, bylex: bool = False,
-        rev: bool = False, offset: int | None = None, num: int | None = None, withscores: bool = False
-    ) -> Reply[Any]:
-        """ZRANGE: get the members from `start` to `end`, both included."""
-        if not (withscores or byscore or bylex or rev) and offset is None and num is None:
-            return self._queue(_sorted_set_ranges._ZRANGE, (b"ZRANGE", key, start, end))
-        command = _sorted_set_ranges.zrange(
-            key, start, end, byscore=byscore, bylex=bylex, rev=rev, offset=offset, num=num, withscores=withscores
-        )
-        return self._queue(command.spec, command.words)
-
-    def zrangebylex(
-        self, key: Key, min: str | bytes, max: str | bytes, *, offset: int | None = None, num: int | None = None
-    ) -> Reply[list[T]]:
-        """ZRANGEBYLEX: get the members from `min` to `max` in lexical order, where all scores are equal."""
-        command = _sorted_set_ranges.zrangebylex(key, min, max, offset=offset, num=num)
-        return self._queue(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
+        def zrange(self, *_: Any, **__: Any) -> Any: ...
+        def zrangebylex(
+            self, key: Key, min: str | bytes, max: str | bytes, *, offset: int | None = None, num: int | None = None
+        ) -> Reply[list[T]]: ...
         @overload
         def zrangebyscore(
             self, key: Key, min: ScoreBound, max: ScoreBound, *, offset: int | None = None, num: int | None = None,
@@ -1142,39 +1002,14 @@ class PipelineCommands(Generic[T]):
             self, key: Key, min: ScoreBound, max: ScoreBound, *, offset: int | None = None, num: int | None = None,
             withscores: bool
         ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
-
-    def zrangebyscore(
-        self, key: Key, min: ScoreBound, max: ScoreBound, *, offset: int | None = None, num: int | None = None,
-        withscores: bool = False
-    ) -> Reply[Any]:
-        """ZRANGEBYSCORE: get the members with scores from `min` to `max`, the lowest first."""
-        command = _sorted_set_ranges.zrangebyscore(key, min, max, offset=offset, num=num, withscores=withscores)
-        return self._queue(command.spec, command.words)
-
-    def zrangestore(
-        self, dest: Key, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False, bylex: bool = False,
-        rev: bool = False, offset: int | None = None, num: int | None = None
-    ) -> Reply[int]:
-        """ZRANGESTORE: store what ZRANGE would give, in place of what was in `dest`."""
-        command = _sorted_set_ranges.zrangestore(
-            dest, key, start, end, byscore=byscore, bylex=bylex, rev=rev, offset=offset, num=num
-        )
-        return self._queue(command.spec, command.words)
-
-    def zremrangebylex(self, key: Key, min: str | bytes, max: str | bytes) -> Reply[int]:
-        """ZREMRANGEBYLEX: remove the members from `min` to `max` in lexical order, where all scores are equal."""
-        return self._queue(_sorted_set_ranges._ZREMRANGEBYLEX, (b"ZREMRANGEBYLEX", key, min, max))
-
-    def zremrangebyrank(self, key: Key, start: int, end: int) -> Reply[int]:
-        """ZREMRANGEBYRANK: remove the members with ranks from `start` to `end`, both included; -1 is the highest score."""  # noqa: E501
-        return self._queue(_sorted_set_ranges._ZREMRANGEBYRANK, (b"ZREMRANGEBYRANK", key, start, end))
-
-    def zremrangebyscore(self, key: Key, min: ScoreBound, max: ScoreBound) -> Reply[int]:
-        """ZREMRANGEBYSCORE: remove the members with scores from `min` to `max`, included unless written as "(1.5"."""
-        return self._queue(_sorted_set_ranges._ZREMRANGEBYSCORE, (b"ZREMRANGEBYSCORE", key, min, max))
-
-    if TYPE_CHECKING:
-
+        def zrangebyscore(self, *_: Any, **__: Any) -> Any: ...
+        def zrangestore(
+            self, dest: Key, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False,
+            bylex: bool = False, rev: bool = False, offset: int | None = None, num: int | None = None
+        ) -> Reply[int]: ...
+        def zremrangebylex(self, key: Key, min: str | bytes, max: str | bytes) -> Reply[int]: ...
+        def zremrangebyrank(self, key: Key, start: int, end: int) -> Reply[int]: ...
+        def zremrangebyscore(self, key: Key, min: ScoreBound, max: ScoreBound) -> Reply[int]: ...
         @overload
         def zrevrange(self, key: Key, start: int, end: int, withscores: Literal[False] = False) -> Reply[list[T]]: ...
         @overload
@@ -1185,21 +1020,10 @@ class PipelineCommands(Generic[T]):
         def zrevrange(
             self, key: Key, start: int, end: int, withscores: bool
         ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
-
-    def zrevrange(self, key: Key, start: int, end: int, withscores: bool = False) -> Reply[Any]:
-        """ZREVRANGE: get the members with ranks from `start` to `end`, both included, counted from the highest score."""  # noqa: E501
-        command = _sorted_set_ranges.zrevrange(key, start, end, withscores)
-        return self._queue(command.spec, command.words)
-
-    def zrevrangebylex(
-        self, key: Key, max: str | bytes, min: str | bytes, *, offset: int | None = None, num: int | None = None
-    ) -> Reply[list[T]]:
-        """ZREVRANGEBYLEX: get the members from `max` down to `min` in lexical order, where all scores are equal."""
-        command = _sorted_set_ranges.zrevrangebylex(key, max, min, offset=offset, num=num)
-        return self._queue(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
+        def zrevrange(self, *_: Any, **__: Any) -> Any: ...
+        def zrevrangebylex(
+            self, key: Key, max: str | bytes, min: str | bytes, *, offset: int | None = None, num: int | None = None
+        ) -> Reply[list[T]]: ...
         @overload
         def zrevrangebyscore(
             self, key: Key, max: ScoreBound, min: ScoreBound, *, offset: int | None = None, num: int | None = None,
@@ -1215,38 +1039,17 @@ class PipelineCommands(Generic[T]):
             self, key: Key, max: ScoreBound, min: ScoreBound, *, offset: int | None = None, num: int | None = None,
             withscores: bool
         ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+        def zrevrangebyscore(self, *_: Any, **__: Any) -> Any: ...
 
-    def zrevrangebyscore(
-        self, key: Key, max: ScoreBound, min: ScoreBound, *, offset: int | None = None, num: int | None = None,
-        withscores: bool = False
-    ) -> Reply[Any]:
-        """ZREVRANGEBYSCORE: get the members with scores from `max` down to `min`."""
-        command = _sorted_set_ranges.zrevrangebyscore(key, max, min, offset=offset, num=num, withscores=withscores)
-        return self._queue(command.spec, command.words)
-
-    # sorted_set_algebra
-
-    if TYPE_CHECKING:
-
+        # sorted_set_algebra
         @overload
         def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[False] = False) -> Reply[list[T]]: ...
         @overload
         def zdiff(self, keys: Key | Iterable[Key], withscores: Literal[True]) -> Reply[list[ScoredMember[T]]]: ...
         @overload
         def zdiff(self, keys: Key | Iterable[Key], withscores: bool) -> Reply[list[T] | list[ScoredMember[T]]]: ...
-
-    def zdiff(self, keys: Key | Iterable[Key], withscores: bool = False) -> Reply[Any]:
-        """ZDIFF: get the members of the first sorted set that are in none of the others."""
-        command = _sorted_set_algebra.zdiff(keys, withscores)
-        return self._queue(command.spec, command.words)
-
-    def zdiffstore(self, dest: Key, keys: Key | Iterable[Key]) -> Reply[int]:
-        """ZDIFFSTORE: store what ZDIFF would give, in place of what was in `dest`."""
-        command = _sorted_set_algebra.zdiffstore(dest, keys)
-        return self._queue(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
+        def zdiff(self, *_: Any, **__: Any) -> Any: ...
+        def zdiffstore(self, dest: Key, keys: Key | Iterable[Key]) -> Reply[int]: ...
         @overload
         def zinter(
             self, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None, *,
@@ -1262,31 +1065,11 @@ class PipelineCommands(Generic[T]):
             self, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None, *,
             withscores: bool
         ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
-
-    def zinter(
-        self, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None, *,
-        withscores: bool = False
-    ) -> Reply[Any]:
-        """ZINTER: get the members that are in all of the sorted sets."""
-        command = _sorted_set_algebra.zinter(keys, aggregate, withscores=withscores)
-        return self._queue(command.spec, command.words)
-
-    def zintercard(self, keys: Key | Iterable[Key], limit: int | None = None) -> Reply[int]:
-        """ZINTERCARD: count the members that are in all of the sorted sets."""
-        command = _sorted_set_algebra.zintercard(keys, limit)
-        return self._queue(command.spec, command.words)
-
-    def zinterstore(
-        self, dest: Key, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None
-    ) -> Reply[int]:
-        """ZINTERSTORE: store the members that are in all of the sorted sets, in place of what was in `dest`."""
-        return self._queue(
-            _sorted_set_algebra._ZINTERSTORE,
-            (b"ZINTERSTORE", dest, *_sorted_set_algebra._combined("ZINTERSTORE", keys, aggregate))
-        )
-
-    if TYPE_CHECKING:
-
+        def zinter(self, *_: Any, **__: Any) -> Any: ...
+        def zintercard(self, keys: Key | Iterable[Key], limit: int | None = None) -> Reply[int]: ...
+        def zinterstore(
+            self, dest: Key, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None
+        ) -> Reply[int]: ...
         @overload
         def zunion(
             self, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None, *,
@@ -1302,28 +1085,12 @@ class PipelineCommands(Generic[T]):
             self, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None, *,
             withscores: bool
         ) -> Reply[list[T] | list[ScoredMember[T]]]: ...
+        def zunion(self, *_: Any, **__: Any) -> Any: ...
+        def zunionstore(
+            self, dest: Key, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None
+        ) -> Reply[int]: ...
 
-    def zunion(
-        self, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None, *,
-        withscores: bool = False
-    ) -> Reply[Any]:
-        """ZUNION: get the members that are in any of the sorted sets."""
-        command = _sorted_set_algebra.zunion(keys, aggregate, withscores=withscores)
-        return self._queue(command.spec, command.words)
-
-    def zunionstore(
-        self, dest: Key, keys: Key | Iterable[Key] | Items[Key, float], aggregate: Aggregate | None = None
-    ) -> Reply[int]:
-        """ZUNIONSTORE: store the members that are in any of the sorted sets, in place of what was in `dest`."""
-        return self._queue(
-            _sorted_set_algebra._ZUNIONSTORE,
-            (b"ZUNIONSTORE", dest, *_sorted_set_algebra._combined("ZUNIONSTORE", keys, aggregate))
-        )
-
-    # streams
-
-    if TYPE_CHECKING:
-
+        # streams
         @overload
         def xadd(
             self, key: Key, fields: Items[Arg | T, Arg | T], id: Arg = "*", *, nomkstream: Literal[False] = False,
@@ -1336,96 +1103,36 @@ class PipelineCommands(Generic[T]):
             maxlen: int | None = None, minid: Arg | None = None, approximate: bool = True, limit: int | None = None,
             ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
         ) -> Reply[T | None]: ...
+        def xadd(self, *_: Any, **__: Any) -> Any: ...
+        def xdel(self, key: Key, *ids: Arg) -> Reply[int]: ...
+        def xdelex(
+            self, key: Key, *ids: Arg, ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
+        ) -> Reply[list[int]]: ...
+        def xinfo_help(self) -> Reply[list[str]]: ...
+        def xinfo_stream(self, key: Key, full: bool = False, count: int | None = None) -> Reply[dict[str, Any]]: ...
+        def xlen(self, key: Key) -> Reply[int]: ...
+        def xrange(
+            self, key: Key, min: Arg = "-", max: Arg = "+", count: int | None = None
+        ) -> Reply[list[StreamEntry[T]]]: ...
+        def xread(
+            self, streams: Items[Key, Arg], count: int | None = None, block: Seconds | None = None
+        ) -> Reply[dict[T, list[StreamEntry[T]]]]: ...
+        def xrevrange(
+            self, key: Key, max: Arg = "+", min: Arg = "-", count: int | None = None
+        ) -> Reply[list[StreamEntry[T]]]: ...
+        def xsetid(
+            self, key: Key, last_id: Arg, *, entries_added: int | None = None, max_deleted_id: Arg | None = None
+        ) -> Reply[bool]: ...
+        def xtrim(
+            self, key: Key, maxlen: int | None = None, *, minid: Arg | None = None, approximate: bool = True,
+            limit: int | None = None, ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
+        ) -> Reply[int]: ...
 
-    def xadd(
-        self, key: Key, fields: Items[Arg | T, Arg | T], id: Arg = "*", *, nomkstream: bool = False,
-        maxlen: int | None = None, minid: Arg | None = None, approximate: bool = True, limit: int | None = None,
-        ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
-    ) -> Reply[Any]:
-        """XADD: add an entry at the end of a stream."""
-        command = _streams.xadd(
-            key, fields, id, nomkstream=nomkstream, maxlen=maxlen, minid=minid, approximate=approximate, limit=limit,
-            ref_policy=ref_policy
-        )
-        return self._queue(command.spec, command.words)
-
-    def xdel(self, key: Key, *ids: Arg) -> Reply[int]:
-        """XDEL: delete entries; what groups have pending of them stays."""
-        return self._queue(_streams._XDEL, (b"XDEL", key, *ids))
-
-    def xdelex(
-        self, key: Key, *ids: Arg, ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
-    ) -> Reply[list[int]]:
-        """XDELEX: delete entries, and say what becomes of them in groups."""
-        command = _streams.xdelex(key, *ids, ref_policy=ref_policy)
-        return self._queue(command.spec, command.words)
-
-    def xinfo_help(self) -> Reply[list[str]]:
-        """XINFO HELP: read the server's help on XINFO, line by line."""
-        return self._queue(_streams._XINFO_HELP, (b"XINFO", b"HELP"))
-
-    def xinfo_stream(self, key: Key, full: bool = False, count: int | None = None) -> Reply[dict[str, Any]]:
-        """XINFO STREAM: read what the server knows of a stream."""
-        command = _streams.xinfo_stream(key, full, count)
-        return self._queue(command.spec, command.words)
-
-    def xlen(self, key: Key) -> Reply[int]:
-        """XLEN: count the entries; 0 where there is no stream."""
-        return self._queue(_streams._XLEN, (b"XLEN", key))
-
-    def xrange(
-        self, key: Key, min: Arg = "-", max: Arg = "+", count: int | None = None
-    ) -> Reply[list[StreamEntry[T]]]:
-        """XRANGE: read entries from one id to another, the lowest first."""
-        if count is None:
-            return self._queue(_streams._XRANGE, (b"XRANGE", key, min, max))
-        return self._queue(_streams._XRANGE, (b"XRANGE", key, min, max, b"COUNT", count))
-
-    def xread(
-        self, streams: Items[Key, Arg], count: int | None = None, block: Seconds | None = None
-    ) -> Reply[dict[T, list[StreamEntry[T]]]]:
-        """XREAD: read what stands in streams behind the ids given."""
-        command = _streams.xread(streams, count, block)
-        return self._queue(command.spec, command.words)
-
-    def xrevrange(
-        self, key: Key, max: Arg = "+", min: Arg = "-", count: int | None = None
-    ) -> Reply[list[StreamEntry[T]]]:
-        """XREVRANGE: read entries from one id to another, the highest first."""
-        if count is None:
-            return self._queue(_streams._XREVRANGE, (b"XREVRANGE", key, max, min))
-        return self._queue(_streams._XREVRANGE, (b"XREVRANGE", key, max, min, b"COUNT", count))
-
-    def xsetid(
-        self, key: Key, last_id: Arg, *, entries_added: int | None = None, max_deleted_id: Arg | None = None
-    ) -> Reply[bool]:
-        """XSETID: set the last id of a stream; for those who copy streams."""
-        command = _streams.xsetid(key, last_id, entries_added=entries_added, max_deleted_id=max_deleted_id)
-        return self._queue(command.spec, command.words)
-
-    def xtrim(
-        self, key: Key, maxlen: int | None = None, *, minid: Arg | None = None, approximate: bool = True,
-        limit: int | None = None, ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
-    ) -> Reply[int]:
-        """XTRIM: delete the oldest entries."""
-        command = _streams.xtrim(key, maxlen, minid=minid, approximate=approximate, limit=limit, ref_policy=ref_policy)
-        return self._queue(command.spec, command.words)
-
-    # stream_groups
-
-    def xack(self, key: Key, groupname: Arg, *ids: Arg) -> Reply[int]:
-        """XACK: acknowledge entries, so that the group has them pending no more."""
-        return self._queue(_stream_groups._XACK, (b"XACK", key, groupname, *ids))
-
-    def xackdel(
-        self, key: Key, groupname: Arg, *ids: Arg, ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
-    ) -> Reply[list[int]]:
-        """XACKDEL: acknowledge entries and delete them."""
-        command = _stream_groups.xackdel(key, groupname, *ids, ref_policy=ref_policy)
-        return self._queue(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
+        # stream_groups
+        def xack(self, key: Key, groupname: Arg, *ids: Arg) -> Reply[int]: ...
+        def xackdel(
+            self, key: Key, groupname: Arg, *ids: Arg, ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
+        ) -> Reply[list[int]]: ...
         @overload
         def xautoclaim(
             self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, start_id: Arg = "0-0",
@@ -1441,17 +1148,7 @@ class PipelineCommands(Generic[T]):
             self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, start_id: Arg = "0-0",
             count: int | None = None, justid: bool = False
         ) -> Reply[ClaimPage[T, list[StreamEntry[T]]] | ClaimPage[T, list[T]]]: ...
-
-    def xautoclaim(
-        self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, start_id: Arg = "0-0",
-        count: int | None = None, justid: bool = False
-    ) -> Reply[Any]:
-        """XAUTOCLAIM: take over entries that other consumers have had pending for long."""
-        command = _stream_groups.xautoclaim(key, groupname, consumername, min_idle, start_id, count, justid)
-        return self._queue(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
+        def xautoclaim(self, *_: Any, **__: Any) -> Any: ...
         @overload
         def xclaim(
             self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, ids: Arg | Iterable[Arg], *,
@@ -1470,64 +1167,17 @@ class PipelineCommands(Generic[T]):
             idle: Seconds | None = None, time: Instant | None = None, retrycount: int | None = None,
             force: bool = False, justid: bool = False, lastid: Arg | None = None
         ) -> Reply[list[StreamEntry[T]] | list[T]]: ...
-
-    def xclaim(
-        self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, ids: Arg | Iterable[Arg], *,
-        idle: Seconds | None = None, time: Instant | None = None, retrycount: int | None = None, force: bool = False,
-        justid: bool = False, lastid: Arg | None = None
-    ) -> Reply[Any]:
-        """XCLAIM: take over entries that another consumer has pending."""
-        command = _stream_groups.xclaim(
-            key, groupname, consumername, min_idle, ids, idle=idle, time=time, retrycount=retrycount, force=force,
-            justid=justid, lastid=lastid
-        )
-        return self._queue(command.spec, command.words)
-
-    def xgroup_create(
-        self, key: Key, groupname: Arg, id: Arg = "$", mkstream: bool = False, entries_read: int | None = None
-    ) -> Reply[bool]:
-        """XGROUP CREATE: make a consumer group."""
-        command = _stream_groups.xgroup_create(key, groupname, id, mkstream, entries_read)
-        return self._queue(command.spec, command.words)
-
-    def xgroup_createconsumer(self, key: Key, groupname: Arg, consumername: Arg) -> Reply[bool]:
-        """XGROUP CREATECONSUMER: make a consumer; False where there was one of this name."""
-        return self._queue(
-            _stream_groups._XGROUP_CREATECONSUMER, (b"XGROUP", b"CREATECONSUMER", key, groupname, consumername)
-        )
-
-    def xgroup_delconsumer(self, key: Key, groupname: Arg, consumername: Arg) -> Reply[int]:
-        """XGROUP DELCONSUMER: remove a consumer; what it had pending can be claimed no more."""
-        return self._queue(
-            _stream_groups._XGROUP_DELCONSUMER, (b"XGROUP", b"DELCONSUMER", key, groupname, consumername)
-        )
-
-    def xgroup_destroy(self, key: Key, groupname: Arg) -> Reply[bool]:
-        """XGROUP DESTROY: remove a group with all that it has pending; False where there was none."""
-        return self._queue(_stream_groups._XGROUP_DESTROY, (b"XGROUP", b"DESTROY", key, groupname))
-
-    def xgroup_help(self) -> Reply[list[str]]:
-        """XGROUP HELP: read the server's help on XGROUP, line by line."""
-        return self._queue(_stream_groups._XGROUP_HELP, (b"XGROUP", b"HELP"))
-
-    def xgroup_setid(self, key: Key, groupname: Arg, id: Arg, entries_read: int | None = None) -> Reply[bool]:
-        """XGROUP SETID: set the last id that counts as delivered to a group."""
-        if entries_read is None:
-            return self._queue(_stream_groups._XGROUP_SETID, (b"XGROUP", b"SETID", key, groupname, id))
-        return self._queue(
-            _stream_groups._XGROUP_SETID, (b"XGROUP", b"SETID", key, groupname, id, b"ENTRIESREAD", entries_read)
-        )
-
-    def xinfo_consumers(self, key: Key, groupname: Arg) -> Reply[list[StreamConsumer[T]]]:
-        """XINFO CONSUMERS: read what the server knows of a group's consumers."""
-        return self._queue(_stream_groups._XINFO_CONSUMERS, (b"XINFO", b"CONSUMERS", key, groupname))
-
-    def xinfo_groups(self, key: Key) -> Reply[list[StreamGroup[T]]]:
-        """XINFO GROUPS: read what the server knows of a stream's groups."""
-        return self._queue(_stream_groups._XINFO_GROUPS, (b"XINFO", b"GROUPS", key))
-
-    if TYPE_CHECKING:
-
+        def xclaim(self, *_: Any, **__: Any) -> Any: ...
+        def xgroup_create(
+            self, key: Key, groupname: Arg, id: Arg = "$", mkstream: bool = False, entries_read: int | None = None
+        ) -> Reply[bool]: ...
+        def xgroup_createconsumer(self, key: Key, groupname: Arg, consumername: Arg) -> Reply[bool]: ...
+        def xgroup_delconsumer(self, key: Key, groupname: Arg, consumername: Arg) -> Reply[int]: ...
+        def xgroup_destroy(self, key: Key, groupname: Arg) -> Reply[bool]: ...
+        def xgroup_help(self) -> Reply[list[str]]: ...
+        def xgroup_setid(self, key: Key, groupname: Arg, id: Arg, entries_read: int | None = None) -> Reply[bool]: ...
+        def xinfo_consumers(self, key: Key, groupname: Arg) -> Reply[list[StreamConsumer[T]]]: ...
+        def xinfo_groups(self, key: Key) -> Reply[list[StreamGroup[T]]]: ...
         @overload
         def xpending(self, key: Key, groupname: Arg) -> Reply[PendingSummary[T]]: ...
         @overload
@@ -1540,531 +1190,162 @@ class PipelineCommands(Generic[T]):
             self, key: Key, groupname: Arg, min: Arg = "-", max: Arg = "+", *, count: int | None = None,
             consumername: Arg | None = None, min_idle: Seconds | None = None
         ) -> Reply[PendingSummary[T] | list[PendingEntry[T]]]: ...
+        def xpending(self, *_: Any, **__: Any) -> Any: ...
+        def xreadgroup(
+            self, groupname: Arg, consumername: Arg, streams: Items[Key, Arg], count: int | None = None,
+            block: Seconds | None = None, noack: bool = False
+        ) -> Reply[dict[T, list[StreamEntry[T]]]]: ...
 
-    def xpending(
-        self, key: Key, groupname: Arg, min: Arg = "-", max: Arg = "+", *, count: int | None = None,
-        consumername: Arg | None = None, min_idle: Seconds | None = None
-    ) -> Reply[Any]:
-        """XPENDING: read what a group has pending: a summary, or with `count` the entries."""
-        command = _stream_groups.xpending(
-            key, groupname, min, max, count=count, consumername=consumername, min_idle=min_idle
-        )
-        return self._queue(command.spec, command.words)
+        # pubsub
+        def publish(self, channel: Key, message: Arg) -> Reply[int]: ...
+        def pubsub_channels(self, pattern: Key | None = None) -> Reply[list[T]]: ...
+        def pubsub_numpat(self) -> Reply[int]: ...
+        def pubsub_numsub(self, *channels: Key) -> Reply[dict[T, int]]: ...
+        def pubsub_shardchannels(self, pattern: Key | None = None) -> Reply[list[T]]: ...
+        def pubsub_shardnumsub(self, *channels: Key) -> Reply[dict[T, int]]: ...
+        def spublish(self, channel: Key, message: Arg) -> Reply[int]: ...
 
-    def xreadgroup(
-        self, groupname: Arg, consumername: Arg, streams: Items[Key, Arg], count: int | None = None,
-        block: Seconds | None = None, noack: bool = False
-    ) -> Reply[dict[T, list[StreamEntry[T]]]]:
-        """XREADGROUP: read from streams as a consumer of a group."""
-        command = _stream_groups.xreadgroup(groupname, consumername, streams, count, block, noack)
-        return self._queue(command.spec, command.words)
+        # scripting
+        def eval(
+            self, script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
+        ) -> Reply[Any]: ...
+        def eval_ro(
+            self, script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
+        ) -> Reply[Any]: ...
+        def evalsha(
+            self, sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
+        ) -> Reply[Any]: ...
+        def evalsha_ro(
+            self, sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
+        ) -> Reply[Any]: ...
+        def fcall(
+            self, function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
+        ) -> Reply[Any]: ...
+        def fcall_ro(
+            self, function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
+        ) -> Reply[Any]: ...
+        def function_delete(self, library: str | bytes) -> Reply[bool]: ...
+        def function_dump(self) -> Reply[bytes]: ...
+        def function_flush(self, mode: Literal["SYNC", "ASYNC"] | None = None) -> Reply[bool]: ...
+        def function_kill(self) -> Reply[bool]: ...
+        def function_list(self, library: str | bytes | None = None, withcode: bool = False) -> Reply[list[Library]]: ...
+        def function_load(self, code: str | bytes, replace: bool = False) -> Reply[str]: ...
+        def function_restore(
+            self, payload: bytes, policy: Literal["APPEND", "REPLACE", "FLUSH"] | None = None
+        ) -> Reply[bool]: ...
+        def function_stats(self) -> Reply[FunctionStats]: ...
+        def script_exists(self, *shas: str | bytes) -> Reply[list[bool]]: ...
+        def script_flush(self, mode: Literal["SYNC", "ASYNC"] | None = None) -> Reply[bool]: ...
+        def script_kill(self) -> Reply[bool]: ...
+        def script_load(self, script: str | bytes) -> Reply[str]: ...
+        def script_show(self, sha: str | bytes) -> Reply[T]: ...
 
-    # pubsub
+        # transactions
+        def discard(self) -> Reply[bool]: ...
+        def exec(self) -> Reply[list[Any] | None]: ...
+        def multi(self) -> Reply[bool]: ...
+        def unwatch(self) -> Reply[bool]: ...
+        def watch(self, *keys: Key) -> Reply[bool]: ...
 
-    def publish(self, channel: Key, message: Arg) -> Reply[int]:
-        """PUBLISH: send a message to all who listen to a channel."""
-        return self._queue(_pubsub._PUBLISH, (b"PUBLISH", channel, message))
-
-    def pubsub_channels(self, pattern: Key | None = None) -> Reply[list[T]]:
-        """PUBSUB CHANNELS: list the channels that somebody listens to, those of patterns apart."""
-        if pattern is None:
-            return self._queue(_pubsub._PUBSUB_CHANNELS, (b"PUBSUB", b"CHANNELS"))
-        return self._queue(_pubsub._PUBSUB_CHANNELS, (b"PUBSUB", b"CHANNELS", pattern))
-
-    def pubsub_numpat(self) -> Reply[int]:
-        """PUBSUB NUMPAT: count the different patterns that clients listen to."""
-        return self._queue(_pubsub._PUBSUB_NUMPAT, (b"PUBSUB", b"NUMPAT"))
-
-    def pubsub_numsub(self, *channels: Key) -> Reply[dict[T, int]]:
-        """PUBSUB NUMSUB: count the listeners of each channel, those by pattern apart."""
-        return self._queue(_pubsub._PUBSUB_NUMSUB, (b"PUBSUB", b"NUMSUB", *channels))
-
-    def pubsub_shardchannels(self, pattern: Key | None = None) -> Reply[list[T]]:
-        """PUBSUB SHARDCHANNELS: list the shard channels that somebody listens to."""
-        if pattern is None:
-            return self._queue(_pubsub._PUBSUB_SHARDCHANNELS, (b"PUBSUB", b"SHARDCHANNELS"))
-        return self._queue(_pubsub._PUBSUB_SHARDCHANNELS, (b"PUBSUB", b"SHARDCHANNELS", pattern))
-
-    def pubsub_shardnumsub(self, *channels: Key) -> Reply[dict[T, int]]:
-        """PUBSUB SHARDNUMSUB: count the listeners of each shard channel."""
-        return self._queue(_pubsub._PUBSUB_SHARDNUMSUB, (b"PUBSUB", b"SHARDNUMSUB", *channels))
-
-    def spublish(self, channel: Key, message: Arg) -> Reply[int]:
-        """SPUBLISH: send a message to all who listen to a shard channel; on a cluster it stays in the channel's slot."""  # noqa: E501
-        return self._queue(_pubsub._SPUBLISH, (b"SPUBLISH", channel, message))
-
-    # scripting
-
-    def eval(
-        self, script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
-    ) -> Reply[Any]:
-        """EVAL: run a Lua script on the server."""
-        command = _scripting.eval(script, keys, args)
-        return self._queue(command.spec, command.words)
-
-    def eval_ro(
-        self, script: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
-    ) -> Reply[Any]:
-        """EVAL_RO: run a Lua script that may not write, on a replica too."""
-        command = _scripting.eval_ro(script, keys, args)
-        return self._queue(command.spec, command.words)
-
-    def evalsha(
-        self, sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
-    ) -> Reply[Any]:
-        """EVALSHA: run a Lua script that the server knows, named by its hash."""
-        command = _scripting.evalsha(sha, keys, args)
-        return self._queue(command.spec, command.words)
-
-    def evalsha_ro(
-        self, sha: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
-    ) -> Reply[Any]:
-        """EVALSHA_RO: run a Lua script that the server knows and that may not write, on a replica too."""
-        command = _scripting.evalsha_ro(sha, keys, args)
-        return self._queue(command.spec, command.words)
-
-    def fcall(
-        self, function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
-    ) -> Reply[Any]:
-        """FCALL: call a function of a library on the server."""
-        command = _scripting.fcall(function, keys, args)
-        return self._queue(command.spec, command.words)
-
-    def fcall_ro(
-        self, function: str | bytes, keys: Key | Iterable[Key] = (), args: Arg | T | Iterable[Arg | T] = ()
-    ) -> Reply[Any]:
-        """FCALL_RO: call a function that is marked `no-writes`, on a replica too."""
-        command = _scripting.fcall_ro(function, keys, args)
-        return self._queue(command.spec, command.words)
-
-    def function_delete(self, library: str | bytes) -> Reply[bool]:
-        """FUNCTION DELETE: remove a library with all its functions."""
-        return self._queue(_scripting._FUNCTION_DELETE, (b"FUNCTION", b"DELETE", library))
-
-    def function_dump(self) -> Reply[bytes]:
-        """FUNCTION DUMP: get all libraries as bytes for FUNCTION RESTORE, whatever the client reads strings as."""
-        return self._queue(_scripting._FUNCTION_DUMP, (b"FUNCTION", b"DUMP"))
-
-    def function_flush(self, mode: Literal["SYNC", "ASYNC"] | None = None) -> Reply[bool]:
-        """FUNCTION FLUSH: remove all libraries."""
-        return self._queue(
-            _scripting._FUNCTION_FLUSH, (b"FUNCTION", b"FLUSH") if mode is None else (b"FUNCTION", b"FLUSH", mode)
-        )
-
-    def function_kill(self) -> Reply[bool]:
-        """FUNCTION KILL: stop the function that runs, if it has not written yet."""
-        return self._queue(_scripting._FUNCTION_KILL, (b"FUNCTION", b"KILL"))
-
-    def function_list(self, library: str | bytes | None = None, withcode: bool = False) -> Reply[list[Library]]:
-        """FUNCTION LIST: tell of the libraries and their functions."""
-        command = _scripting.function_list(library, withcode)
-        return self._queue(command.spec, command.words)
-
-    def function_load(self, code: str | bytes, replace: bool = False) -> Reply[str]:
-        """FUNCTION LOAD: add a library."""
-        if replace:
-            return self._queue(_scripting._FUNCTION_LOAD, (b"FUNCTION", b"LOAD", b"REPLACE", code))
-        return self._queue(_scripting._FUNCTION_LOAD, (b"FUNCTION", b"LOAD", code))
-
-    def function_restore(
-        self, payload: bytes, policy: Literal["APPEND", "REPLACE", "FLUSH"] | None = None
-    ) -> Reply[bool]:
-        """FUNCTION RESTORE: add the libraries of a FUNCTION DUMP."""
-        if policy is None:
-            return self._queue(_scripting._FUNCTION_RESTORE, (b"FUNCTION", b"RESTORE", payload))
-        return self._queue(_scripting._FUNCTION_RESTORE, (b"FUNCTION", b"RESTORE", payload, policy))
-
-    def function_stats(self) -> Reply[FunctionStats]:
-        """FUNCTION STATS: tell which function runs, and how much each engine holds."""
-        return self._queue(_scripting._FUNCTION_STATS, (b"FUNCTION", b"STATS"))
-
-    def script_exists(self, *shas: str | bytes) -> Reply[list[bool]]:
-        """SCRIPT EXISTS: tell of each hash, in the order given, whether the server knows the script."""
-        return self._queue(_scripting._SCRIPT_EXISTS, (b"SCRIPT", b"EXISTS", *shas))
-
-    def script_flush(self, mode: Literal["SYNC", "ASYNC"] | None = None) -> Reply[bool]:
-        """SCRIPT FLUSH: let the server forget all scripts."""
-        return self._queue(
-            _scripting._SCRIPT_FLUSH, (b"SCRIPT", b"FLUSH") if mode is None else (b"SCRIPT", b"FLUSH", mode)
-        )
-
-    def script_kill(self) -> Reply[bool]:
-        """SCRIPT KILL: stop the script that runs, if it has not written yet."""
-        return self._queue(_scripting._SCRIPT_KILL, (b"SCRIPT", b"KILL"))
-
-    def script_load(self, script: str | bytes) -> Reply[str]:
-        """SCRIPT LOAD: let the server know a script without running it."""
-        return self._queue(_scripting._SCRIPT_LOAD, (b"SCRIPT", b"LOAD", script))
-
-    def script_show(self, sha: str | bytes) -> Reply[T]:
-        """SCRIPT SHOW: read the text of a script that the server knows; only Valkey has it."""
-        return self._queue(_scripting._SCRIPT_SHOW, (b"SCRIPT", b"SHOW", sha))
-
-    # transactions
-
-    def discard(self) -> Reply[bool]:
-        """DISCARD: drop what was queued since MULTI, and forget what is watched."""
-        return self._queue(_transactions._DISCARD, (b"DISCARD",))
-
-    def exec(self) -> Reply[list[Any] | None]:
-        """EXEC: run what was queued since MULTI, and forget what is watched."""
-        return self._queue(_transactions._EXEC, (b"EXEC",))
-
-    def multi(self) -> Reply[bool]:
-        """MULTI: from here on commands are queued, each answered by QUEUED, until EXEC or DISCARD."""
-        return self._queue(_transactions._MULTI, (b"MULTI",))
-
-    def unwatch(self) -> Reply[bool]:
-        """UNWATCH: forget what is watched."""
-        return self._queue(_transactions._UNWATCH, (b"UNWATCH",))
-
-    def watch(self, *keys: Key) -> Reply[bool]:
-        """WATCH: let the next EXEC do nothing if one of these keys is changed by then."""
-        return self._queue(_transactions._WATCH, (b"WATCH", *keys))
-
-    # connection
-
-    def auth(self, password: Password, username: str | None = None) -> Reply[bool]:
-        """AUTH: make this connection another user's."""
-        command = _connection.auth(password, username)
-        return self._queue(command.spec, command.words)
-
-    def client_capa(self, *capabilities: str) -> Reply[bool]:
-        """CLIENT CAPA: tell the server what this connection understands, such as "redirect"; only Valkey has it."""
-        return self._queue(_connection._CLIENT_CAPA, (b"CLIENT", b"CAPA", *capabilities))
-
-    def client_getname(self) -> Reply[str | None]:
-        """CLIENT GETNAME: read this connection's name; None where it has none."""
-        return self._queue(_connection._CLIENT_GETNAME, (b"CLIENT", b"GETNAME"))
-
-    def client_help(self) -> Reply[list[str]]:
-        """CLIENT HELP: read the server's help on CLIENT, line by line."""
-        return self._queue(_connection._CLIENT_HELP, (b"CLIENT", b"HELP"))
-
-    def client_id(self) -> Reply[int]:
-        """CLIENT ID: read the number that the server gave this connection."""
-        return self._queue(_connection._CLIENT_ID, (b"CLIENT", b"ID"))
-
-    def client_import_source(self, on: bool) -> Reply[bool]:
-        """CLIENT IMPORT-SOURCE: let this connection touch expired keys while the server imports; only Valkey has it."""
-        command = _connection.client_import_source(on)
-        return self._queue(command.spec, command.words)
-
-    def client_info(self) -> Reply[dict[str, str]]:
-        """CLIENT INFO: read what the server knows of this connection."""
-        return self._queue(_connection._CLIENT_INFO, (b"CLIENT", b"INFO"))
-
-    def client_kill(
-        self, *, client_id: int | None = None, type: str | None = None, user: str | None = None,
-        addr: str | None = None, laddr: str | None = None, skipme: bool | None = None, maxage: int | None = None,
-        filters: Items[str, Arg | Iterable[Arg]] | None = None
-    ) -> Reply[int]:
-        """CLIENT KILL: close connections of the server's clients; all conditions must hold."""
-        command = _connection.client_kill(
-            client_id=client_id, type=type, user=user, addr=addr, laddr=laddr, skipme=skipme, maxage=maxage,
-            filters=filters
-        )
-        return self._queue(command.spec, command.words)
-
-    def client_list(
-        self, type: str | None = None, client_ids: Iterable[int] | None = None, *,
-        filters: Items[str, Arg | Iterable[Arg]] | None = None
-    ) -> Reply[list[dict[str, str]]]:
-        """CLIENT LIST: read what the server knows of its connections."""
-        command = _connection.client_list(type, client_ids, filters=filters)
-        return self._queue(command.spec, command.words)
-
-    def client_no_evict(self, on: bool) -> Reply[bool]:
-        """CLIENT NO-EVICT: keep this connection when the server closes connections to save memory, or not."""
-        command = _connection.client_no_evict(on)
-        return self._queue(command.spec, command.words)
-
-    def client_no_touch(self, on: bool) -> Reply[bool]:
-        """CLIENT NO-TOUCH: let this connection's commands leave it unnoticed when a key was last used, or not."""
-        command = _connection.client_no_touch(on)
-        return self._queue(command.spec, command.words)
-
-    def client_pause(self, timeout: Seconds, mode: Literal["ALL", "WRITE"] | None = None) -> Reply[bool]:
-        """CLIENT PAUSE: let all clients' commands wait."""
-        command = _connection.client_pause(timeout, mode)
-        return self._queue(command.spec, command.words)
-
-    def client_setinfo(self, attribute: Literal["LIB-NAME", "LIB-VER"], value: str) -> Reply[bool]:
-        """CLIENT SETINFO: tell the server which library this connection uses."""
-        return self._queue(_connection._CLIENT_SETINFO, (b"CLIENT", b"SETINFO", attribute, value))
-
-    def client_setname(self, name: str) -> Reply[bool]:
-        """CLIENT SETNAME: give this connection a name; the option `client_name` does it for all of a client."""
-        return self._queue(_connection._CLIENT_SETNAME, (b"CLIENT", b"SETNAME", name))
-
-    def client_unblock(self, client_id: int, error: bool = False) -> Reply[bool]:
-        """CLIENT UNBLOCK: end the waiting of another connection's blocking command."""
-        return self._queue(
-            _connection._CLIENT_UNBLOCK, (b"CLIENT", b"UNBLOCK", client_id, b"ERROR" if error else b"TIMEOUT")
-        )
-
-    def client_unpause(self) -> Reply[bool]:
-        """CLIENT UNPAUSE: end what `client_pause` began."""
-        return self._queue(_connection._CLIENT_UNPAUSE, (b"CLIENT", b"UNPAUSE"))
-
-    def echo(self, message: Arg | T) -> Reply[T]:
-        """ECHO: have the server say what it was told."""
-        return self._queue(_connection._ECHO, (b"ECHO", message))
-
-    def hello(
-        self, protover: Literal[2, 3] | None = None, *, username: str = "default", password: Password | None = None,
-        setname: str | None = None
-    ) -> Reply[dict[str, Any]]:
-        """HELLO: read what the server says of itself, and agree with it on a protocol, a user and a name."""
-        command = _connection.hello(protover, username=username, password=password, setname=setname)
-        return self._queue(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
+        # connection
+        def auth(self, password: Password, username: str | None = None) -> Reply[bool]: ...
+        def client_capa(self, *capabilities: str) -> Reply[bool]: ...
+        def client_getname(self) -> Reply[str | None]: ...
+        def client_help(self) -> Reply[list[str]]: ...
+        def client_id(self) -> Reply[int]: ...
+        def client_import_source(self, on: bool) -> Reply[bool]: ...
+        def client_info(self) -> Reply[dict[str, str]]: ...
+        def client_kill(
+            self, *, client_id: int | None = None, type: str | None = None, user: str | None = None,
+            addr: str | None = None, laddr: str | None = None, skipme: bool | None = None, maxage: int | None = None,
+            filters: Items[str, Arg | Iterable[Arg]] | None = None
+        ) -> Reply[int]: ...
+        def client_list(
+            self, type: str | None = None, client_ids: Iterable[int] | None = None, *,
+            filters: Items[str, Arg | Iterable[Arg]] | None = None
+        ) -> Reply[list[dict[str, str]]]: ...
+        def client_no_evict(self, on: bool) -> Reply[bool]: ...
+        def client_no_touch(self, on: bool) -> Reply[bool]: ...
+        def client_pause(self, timeout: Seconds, mode: Literal["ALL", "WRITE"] | None = None) -> Reply[bool]: ...
+        def client_setinfo(self, attribute: Literal["LIB-NAME", "LIB-VER"], value: str) -> Reply[bool]: ...
+        def client_setname(self, name: str) -> Reply[bool]: ...
+        def client_unblock(self, client_id: int, error: bool = False) -> Reply[bool]: ...
+        def client_unpause(self) -> Reply[bool]: ...
+        def echo(self, message: Arg | T) -> Reply[T]: ...
+        def hello(
+            self, protover: Literal[2, 3] | None = None, *, username: str = "default", password: Password | None = None,
+            setname: str | None = None
+        ) -> Reply[dict[str, Any]]: ...
         @overload
         def ping(self, message: None = None) -> Reply[bool]: ...
         @overload
         def ping(self, message: Arg) -> Reply[T]: ...
+        def ping(self, *_: Any, **__: Any) -> Any: ...
+        def reset(self) -> Reply[bool]: ...
+        def select(self, db: int) -> Reply[bool]: ...
 
-    def ping(self, message: Arg | None = None) -> Reply[Any]:
-        """PING: ask whether the server answers."""
-        if message is None:
-            return self._queue(_connection._PING, (b"PING",))
-        return self._queue(_connection._PING_MESSAGE, (b"PING", message))
+        # tracking
+        def client_caching(self, on: bool) -> Reply[bool]: ...
+        def client_getredir(self) -> Reply[int]: ...
+        def client_tracking(
+            self, on: bool, *, redirect: int | None = None, prefixes: Iterable[str] = (), bcast: bool = False,
+            optin: bool = False, optout: bool = False, noloop: bool = False
+        ) -> Reply[bool]: ...
+        def client_trackinginfo(self) -> Reply[dict[str, Any]]: ...
 
-    def reset(self) -> Reply[bool]:
-        """RESET: take all state from this connection: user, database, name, transaction, subscriptions, protocol."""
-        return self._queue(_connection._RESET, (b"RESET",))
+        # server
+        def bgrewriteaof(self) -> Reply[bool]: ...
+        def bgsave(self, schedule: bool = False, cancel: bool = False) -> Reply[bool]: ...
+        def config_get(self, *patterns: str) -> Reply[dict[str, str]]: ...
+        def config_resetstat(self) -> Reply[bool]: ...
+        def config_rewrite(self) -> Reply[bool]: ...
+        def config_set(self, parameter: str, value: Arg, *more: Arg) -> Reply[bool]: ...
+        def dbsize(self) -> Reply[int]: ...
+        def flushall(self, asynchronous: bool = False) -> Reply[bool]: ...
+        def flushdb(self, asynchronous: bool = False) -> Reply[bool]: ...
+        def info(self, *sections: str) -> Reply[dict[str, Any]]: ...
+        def lastsave(self) -> Reply[int]: ...
+        def lolwut(self, version: int | None = None, *numbers: int) -> Reply[str]: ...
+        def memory_usage(self, key: Key, samples: int | None = None) -> Reply[int | None]: ...
+        def role(self) -> Reply[dict[str, Any]]: ...
+        def save(self) -> Reply[bool]: ...
+        def slowlog_get(self, count: int | None = None) -> Reply[list[SlowCommand]]: ...
+        def slowlog_len(self) -> Reply[int]: ...
+        def slowlog_reset(self) -> Reply[bool]: ...
+        def swapdb(self, first: int, second: int) -> Reply[bool]: ...
+        def time(self) -> Reply[tuple[int, int]]: ...
 
-    def select(self, db: int) -> Reply[bool]:
-        """SELECT: change the database of this connection; the option `db` does it for all of a client."""
-        return self._queue(_connection._SELECT, (b"SELECT", db))
+        # server_commands
+        def command(self) -> Reply[list[dict[str, Any]]]: ...
+        def command_count(self) -> Reply[int]: ...
+        def command_docs(self, *names: str) -> Reply[dict[str, dict[str, Any]]]: ...
+        def command_getkeys(self, *words: Arg) -> Reply[list[T]]: ...
+        def command_getkeysandflags(self, *words: Arg) -> Reply[list[tuple[T, builtins.set[str]]]]: ...
+        def command_info(self, *names: str) -> Reply[list[dict[str, Any] | None]]: ...
+        def command_list(
+            self, *, module: str | None = None, aclcat: str | None = None, pattern: str | None = None
+        ) -> Reply[list[str]]: ...
 
-    # tracking
+        # server_health
+        def latency_doctor(self) -> Reply[str]: ...
+        def latency_graph(self, event: str) -> Reply[str]: ...
+        def latency_histogram(self, *commands: str) -> Reply[dict[str, LatencyHistogram]]: ...
+        def latency_history(self, event: str) -> Reply[list[tuple[int, int]]]: ...
+        def latency_latest(self) -> Reply[list[LatencyEvent]]: ...
+        def latency_reset(self, *events: str) -> Reply[int]: ...
+        def memory_doctor(self) -> Reply[str]: ...
+        def memory_malloc_stats(self) -> Reply[str]: ...
+        def memory_purge(self) -> Reply[bool]: ...
+        def memory_stats(self) -> Reply[dict[str, Any]]: ...
 
-    def client_caching(self, on: bool) -> Reply[bool]:
-        """CLIENT CACHING: track the keys of this connection's next command, or not."""
-        return self._queue(_tracking._CLIENT_CACHING, (b"CLIENT", b"CACHING", b"YES" if on else b"NO"))
-
-    def client_getredir(self) -> Reply[int]:
-        """CLIENT GETREDIR: read which connection gets the invalidations of this one."""
-        return self._queue(_tracking._CLIENT_GETREDIR, (b"CLIENT", b"GETREDIR"))
-
-    def client_tracking(
-        self, on: bool, *, redirect: int | None = None, prefixes: Iterable[str] = (), bcast: bool = False,
-        optin: bool = False, optout: bool = False, noloop: bool = False
-    ) -> Reply[bool]:
-        """CLIENT TRACKING: have the server tell when keys that this connection read change, or not."""
-        command = _tracking.client_tracking(
-            on, redirect=redirect, prefixes=prefixes, bcast=bcast, optin=optin, optout=optout, noloop=noloop
-        )
-        return self._queue(command.spec, command.words)
-
-    def client_trackinginfo(self) -> Reply[dict[str, Any]]:
-        """CLIENT TRACKINGINFO: read what the server tracks for this connection."""
-        return self._queue(_tracking._CLIENT_TRACKINGINFO, (b"CLIENT", b"TRACKINGINFO"))
-
-    # server
-
-    def bgrewriteaof(self) -> Reply[bool]:
-        """BGREWRITEAOF: begin to write the append-only file anew."""
-        return self._queue(_server._BGREWRITEAOF, (b"BGREWRITEAOF",))
-
-    def bgsave(self, schedule: bool = False, cancel: bool = False) -> Reply[bool]:
-        """BGSAVE: begin to save all data to disk."""
-        command = _server.bgsave(schedule, cancel)
-        return self._queue(command.spec, command.words)
-
-    def config_get(self, *patterns: str) -> Reply[dict[str, str]]:
-        """CONFIG GET: read configuration parameters."""
-        return self._queue(_server._CONFIG_GET, (b"CONFIG", b"GET", *patterns))
-
-    def config_resetstat(self) -> Reply[bool]:
-        """CONFIG RESETSTAT: set the counters of INFO back."""
-        return self._queue(_server._CONFIG_RESETSTAT, (b"CONFIG", b"RESETSTAT"))
-
-    def config_rewrite(self) -> Reply[bool]:
-        """CONFIG REWRITE: write the configuration in force to the file that the server began with."""
-        return self._queue(_server._CONFIG_REWRITE, (b"CONFIG", b"REWRITE"))
-
-    def config_set(self, parameter: str, value: Arg, *more: Arg) -> Reply[bool]:
-        """CONFIG SET: change configuration parameters, all or none."""
-        command = _server.config_set(parameter, value, *more)
-        return self._queue(command.spec, command.words)
-
-    def dbsize(self) -> Reply[int]:
-        """DBSIZE: count the keys of the database."""
-        return self._queue(_server._DBSIZE, (b"DBSIZE",))
-
-    def flushall(self, asynchronous: bool = False) -> Reply[bool]:
-        """FLUSHALL: delete all keys of all databases."""
-        if asynchronous:
-            return self._queue(_server._FLUSHALL, (b"FLUSHALL", b"ASYNC"))
-        return self._queue(_server._FLUSHALL, (b"FLUSHALL",))
-
-    def flushdb(self, asynchronous: bool = False) -> Reply[bool]:
-        """FLUSHDB: delete all keys of the database."""
-        if asynchronous:
-            return self._queue(_server._FLUSHDB, (b"FLUSHDB", b"ASYNC"))
-        return self._queue(_server._FLUSHDB, (b"FLUSHDB",))
-
-    def info(self, *sections: str) -> Reply[dict[str, Any]]:
-        """INFO: read what the server tells of itself."""
-        return self._queue(_server._INFO, (b"INFO", *sections))
-
-    def lastsave(self) -> Reply[int]:
-        """LASTSAVE: read when the data was last saved, in seconds since the epoch."""
-        return self._queue(_server._LASTSAVE, (b"LASTSAVE",))
-
-    def lolwut(self, version: int | None = None, *numbers: int) -> Reply[str]:
-        """LOLWUT: have the server draw a picture, and tell its version."""
-        if version is None:
-            return self._queue(_server._LOLWUT, (b"LOLWUT",))
-        return self._queue(_server._LOLWUT, (b"LOLWUT", b"VERSION", version, *numbers))
-
-    def memory_usage(self, key: Key, samples: int | None = None) -> Reply[int | None]:
-        """MEMORY USAGE: estimate the bytes that a key and its value take."""
-        if samples is None:
-            return self._queue(_server._MEMORY_USAGE, (b"MEMORY", b"USAGE", key))
-        return self._queue(_server._MEMORY_USAGE, (b"MEMORY", b"USAGE", key, b"SAMPLES", samples))
-
-    def role(self) -> Reply[dict[str, Any]]:
-        """ROLE: read what part the server plays in replication."""
-        return self._queue(_server._ROLE, (b"ROLE",))
-
-    def save(self) -> Reply[bool]:
-        """SAVE: save all data to disk; it holds the server up, `bgsave` does not."""
-        return self._queue(_server._SAVE, (b"SAVE",))
-
-    def slowlog_get(self, count: int | None = None) -> Reply[list[SlowCommand]]:
-        """SLOWLOG GET: read the commands that took long, the newest first."""
-        if count is None:
-            return self._queue(_server._SLOWLOG_GET, (b"SLOWLOG", b"GET"))
-        return self._queue(_server._SLOWLOG_GET, (b"SLOWLOG", b"GET", count))
-
-    def slowlog_len(self) -> Reply[int]:
-        """SLOWLOG LEN: count the entries of the slow log."""
-        return self._queue(_server._SLOWLOG_LEN, (b"SLOWLOG", b"LEN"))
-
-    def slowlog_reset(self) -> Reply[bool]:
-        """SLOWLOG RESET: empty the slow log."""
-        return self._queue(_server._SLOWLOG_RESET, (b"SLOWLOG", b"RESET"))
-
-    def swapdb(self, first: int, second: int) -> Reply[bool]:
-        """SWAPDB: exchange the keys of two databases at once, for every client."""
-        return self._queue(_server._SWAPDB, (b"SWAPDB", first, second))
-
-    def time(self) -> Reply[tuple[int, int]]:
-        """TIME: read the server's clock."""
-        return self._queue(_server._TIME, (b"TIME",))
-
-    # server_commands
-
-    def command(self) -> Reply[list[dict[str, Any]]]:
-        """COMMAND: read the facts of all commands that the server knows, as `command_info` gives them."""
-        return self._queue(_server_commands._COMMAND, (b"COMMAND",))
-
-    def command_count(self) -> Reply[int]:
-        """COMMAND COUNT: count the commands that the server knows."""
-        return self._queue(_server_commands._COMMAND_COUNT, (b"COMMAND", b"COUNT"))
-
-    def command_docs(self, *names: str) -> Reply[dict[str, dict[str, Any]]]:
-        """COMMAND DOCS: read the server's documentation of commands."""
-        return self._queue(_server_commands._COMMAND_DOCS, (b"COMMAND", b"DOCS", *names))
-
-    def command_getkeys(self, *words: Arg) -> Reply[list[T]]:
-        """COMMAND GETKEYS: have the server find the keys in a command."""
-        return self._queue(_server_commands._COMMAND_GETKEYS, (b"COMMAND", b"GETKEYS", *words))
-
-    def command_getkeysandflags(self, *words: Arg) -> Reply[list[tuple[T, builtins.set[str]]]]:
-        """COMMAND GETKEYSANDFLAGS: have the server find the keys in a command, and what is done to each."""
-        return self._queue(_server_commands._COMMAND_GETKEYSANDFLAGS, (b"COMMAND", b"GETKEYSANDFLAGS", *words))
-
-    def command_info(self, *names: str) -> Reply[list[dict[str, Any] | None]]:
-        """COMMAND INFO: read the facts of commands."""
-        return self._queue(_server_commands._COMMAND_INFO, (b"COMMAND", b"INFO", *names))
-
-    def command_list(
-        self, *, module: str | None = None, aclcat: str | None = None, pattern: str | None = None
-    ) -> Reply[list[str]]:
-        """COMMAND LIST: read the names of the commands that the server knows."""
-        command = _server_commands.command_list(module=module, aclcat=aclcat, pattern=pattern)
-        return self._queue(command.spec, command.words)
-
-    # server_health
-
-    def latency_doctor(self) -> Reply[str]:
-        """LATENCY DOCTOR: have the server say what may be slow, and what to do."""
-        return self._queue(_server_health._LATENCY_DOCTOR, (b"LATENCY", b"DOCTOR"))
-
-    def latency_graph(self, event: str) -> Reply[str]:
-        """LATENCY GRAPH: have the server draw how long events of a kind took."""
-        return self._queue(_server_health._LATENCY_GRAPH, (b"LATENCY", b"GRAPH", event))
-
-    def latency_histogram(self, *commands: str) -> Reply[dict[str, LatencyHistogram]]:
-        """LATENCY HISTOGRAM: read how long commands took."""
-        return self._queue(_server_health._LATENCY_HISTOGRAM, (b"LATENCY", b"HISTOGRAM", *commands))
-
-    def latency_history(self, event: str) -> Reply[list[tuple[int, int]]]:
-        """LATENCY HISTORY: read when events of a kind were slow."""
-        return self._queue(_server_health._LATENCY_HISTORY, (b"LATENCY", b"HISTORY", event))
-
-    def latency_latest(self) -> Reply[list[LatencyEvent]]:
-        """LATENCY LATEST: read the latest slow event of each kind."""
-        return self._queue(_server_health._LATENCY_LATEST, (b"LATENCY", b"LATEST"))
-
-    def latency_reset(self, *events: str) -> Reply[int]:
-        """LATENCY RESET: forget slow events."""
-        return self._queue(_server_health._LATENCY_RESET, (b"LATENCY", b"RESET", *events))
-
-    def memory_doctor(self) -> Reply[str]:
-        """MEMORY DOCTOR: have the server say what may be wrong with its memory."""
-        return self._queue(_server_health._MEMORY_DOCTOR, (b"MEMORY", b"DOCTOR"))
-
-    def memory_malloc_stats(self) -> Reply[str]:
-        """MEMORY MALLOC-STATS: read what the server's allocator tells of itself."""
-        return self._queue(_server_health._MEMORY_MALLOC_STATS, (b"MEMORY", b"MALLOC-STATS"))
-
-    def memory_purge(self) -> Reply[bool]:
-        """MEMORY PURGE: have the allocator give memory back that it keeps for later."""
-        return self._queue(_server_health._MEMORY_PURGE, (b"MEMORY", b"PURGE"))
-
-    def memory_stats(self) -> Reply[dict[str, Any]]:
-        """MEMORY STATS: read where the server's memory goes."""
-        return self._queue(_server_health._MEMORY_STATS, (b"MEMORY", b"STATS"))
-
-    # acl
-
-    def acl_cat(self, category: str | None = None) -> Reply[list[str]]:
-        """ACL CAT: list the categories of commands, or the commands of one."""
-        return self._queue(_acl._ACL_CAT, (b"ACL", b"CAT") if category is None else (b"ACL", b"CAT", category))
-
-    def acl_deluser(self, *usernames: str) -> Reply[int]:
-        """ACL DELUSER: remove users, and close their connections."""
-        return self._queue(_acl._ACL_DELUSER, (b"ACL", b"DELUSER", *usernames))
-
-    def acl_dryrun(self, username: str, *words: Arg) -> Reply[str | None]:
-        """ACL DRYRUN: ask whether a user might run a command, without running it."""
-        return self._queue(_acl._ACL_DRYRUN, (b"ACL", b"DRYRUN", username, *words))
-
-    def acl_genpass(self, bits: int | None = None) -> Reply[str]:
-        """ACL GENPASS: have the server make a password out of chance."""
-        return self._queue(_acl._ACL_GENPASS, (b"ACL", b"GENPASS") if bits is None else (b"ACL", b"GENPASS", bits))
-
-    def acl_getuser(self, username: str) -> Reply[dict[str, Any] | None]:
-        """ACL GETUSER: read the rules of a user."""
-        return self._queue(_acl._ACL_GETUSER, (b"ACL", b"GETUSER", username))
-
-    def acl_list(self) -> Reply[list[str]]:
-        """ACL LIST: read all users with their rules, one text each, as a file of them holds it."""
-        return self._queue(_acl._ACL_LIST, (b"ACL", b"LIST"))
-
-    def acl_load(self) -> Reply[bool]:
-        """ACL LOAD: read the file of users anew; all of it, or nothing where it has a mistake."""
-        return self._queue(_acl._ACL_LOAD, (b"ACL", b"LOAD"))
-
-    if TYPE_CHECKING:
-
+        # acl
+        def acl_cat(self, category: str | None = None) -> Reply[list[str]]: ...
+        def acl_deluser(self, *usernames: str) -> Reply[int]: ...
+        def acl_dryrun(self, username: str, *words: Arg) -> Reply[str | None]: ...
+        def acl_genpass(self, bits: int | None = None) -> Reply[str]: ...
+        def acl_getuser(self, username: str) -> Reply[dict[str, Any] | None]: ...
+        def acl_list(self) -> Reply[list[str]]: ...
+        def acl_load(self) -> Reply[bool]: ...
         @overload
         def acl_log(
             self, count: int | None = None, *, reset: Literal[False] = False
@@ -2073,27 +1354,17 @@ class PipelineCommands(Generic[T]):
         def acl_log(self, count: None = None, *, reset: Literal[True]) -> Reply[bool]: ...
         @overload
         def acl_log(self, count: int | None = None, *, reset: bool = False) -> Reply[list[dict[str, Any]] | bool]: ...
+        def acl_log(self, *_: Any, **__: Any) -> Any: ...
+        def acl_save(self) -> Reply[bool]: ...
+        def acl_setuser(self, username: str, *rules: str) -> Reply[bool]: ...
+        def acl_users(self) -> Reply[list[str]]: ...
+        def acl_whoami(self) -> Reply[str]: ...
 
-    def acl_log(self, count: int | None = None, *, reset: bool = False) -> Reply[Any]:
-        """ACL LOG: read what was refused for want of rights, the newest first, or forget it."""
-        command = _acl.acl_log(count, reset=reset)
-        return self._queue(command.spec, command.words)
-
-    def acl_save(self) -> Reply[bool]:
-        """ACL SAVE: write all users to the file of them."""
-        return self._queue(_acl._ACL_SAVE, (b"ACL", b"SAVE"))
-
-    def acl_setuser(self, username: str, *rules: str) -> Reply[bool]:
-        """ACL SETUSER: make a user, or change one; rules add up, `reset` takes all away."""
-        return self._queue(_acl._ACL_SETUSER, (b"ACL", b"SETUSER", username, *rules))
-
-    def acl_users(self) -> Reply[list[str]]:
-        """ACL USERS: list the names of all users."""
-        return self._queue(_acl._ACL_USERS, (b"ACL", b"USERS"))
-
-    def acl_whoami(self) -> Reply[str]:
-        """ACL WHOAMI: read whose connection this is."""
-        return self._queue(_acl._ACL_WHOAMI, (b"ACL", b"WHOAMI"))
+    @property
+    def _execute(self) -> Any:
+        """Where the methods made of the sync facade's send what they have: to the queue."""
+        return self._queue
 
 
 share_docs(PipelineCommands, Commands)
+share_methods(PipelineCommands, Commands, queued)
