@@ -27,8 +27,10 @@ SOURCES = (
     "carmine/client/_async",
     "carmine/ext/locks/_async",
     "carmine/ext/mq/_async",
+    "carmine/ext/sessions/_async",
     "tests/ext/locks/_async",
     "tests/ext/mq/_async",
+    "tests/ext/sessions/_async",
     "tests/faults/_async",
     "tests/integration/_async",
 )
@@ -48,6 +50,7 @@ NAMES = {
     "AsyncScan": "Scan",
     "AsyncScanning": "Scanning",
     "AsyncScript": "Script",
+    "AsyncSessionStore": "SessionStore",
     "AsyncScripting": "Scripting",
     "AsyncTransaction": "Transaction",
     "AsyncLease": "Lease",
