@@ -1,7 +1,8 @@
 """The command line: which words there are, what runs for them, and the exit status.
 
 Status 0: all is well; 1: something is wrong, said in one sentence on stderr; 2: the command line cannot be read;
-130: interrupted. A traceback is shown for a bug of carmine alone.
+130: interrupted. A traceback is shown for a bug of carmine alone. What is said on stderr holds no control character,
+whoever wrote it.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import carmine
-from carmine.cli import demo, doctor
+from carmine.cli import demo, doctor, mq
 from carmine.cli.screen import screen_for
-from carmine.errors import CarmineError
+from carmine.errors import CarmineError, UsageError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,12 +23,24 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """End with status 2; the message repeats words that a script may have from anybody."""
+        super().error(printable(message))
+
+
+def _empty_parser() -> argparse.ArgumentParser:
+    return _Parser(prog="carmine", description="A Redis and Valkey client: see what it does.")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="carmine", description="A Redis and Valkey client: see what it does.")
+    parser = _empty_parser()
+    parser.set_defaults(misuse=1)  # the status for a UsageError
     parser.add_argument("--version", action="version", version=f"carmine {carmine.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
     demo.add_to(commands)
     doctor.add_to(commands)
+    mq.add_to(commands)
     return parser
 
 
@@ -48,8 +61,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return status
     except CarmineError as problem:
         sys.stdout.flush()
-        sys.stderr.write(f"carmine {asked.command}: {problem}\n")
-        return 1
+        sys.stderr.write(f"carmine {asked.command}: {printable(str(problem))}\n")
+        return int(asked.misuse) if isinstance(problem, UsageError) else 1
     except KeyboardInterrupt:
         sys.stderr.write(f"\ncarmine {asked.command}: interrupted\n")
         return 130

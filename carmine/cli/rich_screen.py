@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, TextIO
 
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.live import Live
 from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.table import Table
@@ -13,7 +16,9 @@ from rich.text import Text
 from carmine.cli.screen import MARGIN, RESULT_AT, WIDTH, Screen, spoken
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from carmine.cli.screen import Row
 
 __all__ = ["RichScreen"]
 
@@ -70,6 +75,36 @@ class RichScreen(Screen):
         for name, text in rows:
             table.add_row(Text(f"  {name}"), Text(text))
         self._console.print(table)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Write a table; its texts are of one line each."""
+        self._console.print(self._table(columns, rows))
+
+    def _table(self, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+        made = Table(box=SIMPLE, header_style="bold", pad_edge=False)
+        for at, column in enumerate(columns):
+            is_number = any(isinstance(row[at], int) for row in rows)
+            made.add_column(Text(column), justify="right" if is_number else "left", overflow="fold")
+        for row in rows:
+            made.add_row(*(self._cell(one) for one in row))
+        return made
+
+    def _cell(self, one: str | int) -> Text:
+        if isinstance(one, str):
+            return Text(self._speakable(one))
+        return Text(f"{one:,}", style="" if one else "dim")
+
+    @contextlib.contextmanager
+    def board(self) -> Iterator[Callable[[Sequence[str], Sequence[Row]], None]]:
+        """Give a function that writes a table in the place of its last one."""
+        with Live(console=self._console, auto_refresh=False) as live:
+            yield lambda columns, rows: live.update(self._table(columns, rows), refresh=True)
+
+    @contextlib.contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int], None]]:
+        """Give a function that shows how many there are by now; `what` they are."""
+        with self._console.status(Text(f"0 {what}")) as status:
+            yield lambda count: status.update(Text(f"{count:,} {what}"))
 
     def end(self, text: str) -> None:
         """Write the last line."""

@@ -5,15 +5,19 @@ Plain text is what a pipe, a log and a terminal with NO_COLOR get: ASCII, no esc
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import textwrap
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Screen", "screen_for", "shortened", "spoken"]
+__all__ = ["Row", "Screen", "screen_for", "shortened", "spoken"]
+
+Row: TypeAlias = "Sequence[str | int]"
+"""One line of a table; numbers stand to the right."""
 
 WIDTH: Final = 100
 MARGIN: Final = 11
@@ -73,9 +77,28 @@ class Screen:
         for name, text in rows:
             self._write(f"  {name:{width}}  {text}")
 
+    def table(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Write a table; its texts are of one line each."""
+        texts = [[self._speakable(f"{one:,}" if isinstance(one, int) else one) for one in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+        is_number = [any(isinstance(row[at], int) for row in rows) for at in range(len(columns))]
+        for line in (columns, *texts):
+            padded = zip(line, widths, is_number, strict=True)
+            self._write("  ".join(f"{text:>{width}}" if right else f"{text:{width}}" for text, width, right in padded))
+
+    @contextlib.contextmanager
+    def board(self) -> Iterator[Callable[[Sequence[str], Sequence[Row]], None]]:
+        """Give a function that writes a table, in the place of its last one where that can be done."""
+        yield self.table
+
+    @contextlib.contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int], None]]:
+        """Give a function that shows how many there are by now, where that leaves no trace; `what` they are."""
+        yield lambda _: None
+
     def raw(self, text: str) -> None:
         """Write a text as it is, for other programs."""
-        self.out.write(f"{text}\n")
+        self.out.write(f"{self._speakable(text)}\n")
 
     def end(self, text: str) -> None:
         """Write the last line."""
@@ -85,6 +108,11 @@ class Screen:
     def _tell(self, text: str) -> None:
         indent = " " * (MARGIN + 2)
         self._write(textwrap.fill(text, WIDTH, initial_indent=f"{indent}-> ", subsequent_indent=f"{indent}   "))
+
+    def _speakable(self, text: str) -> str:
+        """Return a text whose letters the stream can write; the others are escaped."""
+        encoding = self.out.encoding or "utf-8"  # a StringIO has none
+        return text.encode(encoding, "backslashreplace").decode(encoding)
 
     def _write(self, text: str = "") -> None:
         self.out.write(f"{text.rstrip()}\n")
