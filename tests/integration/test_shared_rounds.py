@@ -297,7 +297,9 @@ async def test_a_crowd_whose_deadlines_end_together(proxy: FaultProxy, server: R
                 return await client.echo("x")
 
         with within(8):
-            outcomes = await asyncio.gather(*(short() for _ in range(max(4_000, scaled(10_000)))), return_exceptions=True)
+            outcomes = await asyncio.gather(
+                *(short() for _ in range(max(4_000, scaled(10_000)))), return_exceptions=True
+            )
         assert {type(outcome) for outcome in outcomes} <= {ReadTimeout, carmine.DeadlineExceeded}
         proxy.release()
         await one(client)
