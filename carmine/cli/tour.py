@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import carmine
 from carmine.cli.stage import expect, say, until
 from carmine.ext.locks import Lock, have_lock
+from carmine.ext.mq import Message, Queue, Result, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -229,6 +230,35 @@ def locks(client: carmine.Client[str]) -> None:
     assert have_lock(client, "report", lease.token) is False
 
 
+def queue(client: carmine.Client[str]) -> None:
+    """A queue with a live worker: a retry, a dead letter, a replay.
+
+    At least once, with leases that are renewed and a fence for each claim; what fails is tried again, and in the end
+    kept as a dead letter. A worker sleeps on the server, and is woken by the next message.
+    """
+    known = {"ada"}
+
+    def send(message: Message) -> Result | None:
+        return None if message.content["to"] in known else Result("retry", error="nobody of this name")
+
+    outbox = Queue(client, "emails")
+    worker = Worker(client, "emails", send, concurrency=4, retry=[0.02], max_attempts=2)
+    worker.start()
+    assert outbox.enqueue({"to": "ada"}, mid="welcome:ada").action == "added"
+    until(lambda: worker.status().counts["success"] == 1)
+    assert outbox.enqueue({"to": "grace"}, mid="welcome:grace").action == "added"
+    until(lambda: outbox.status().dead == 1)  # after a retry
+    [letter] = outbox.dead()
+    assert (letter.mid, letter.attempts, letter.error) == ("welcome:grace", 2, "nobody of this name")
+    known.add("grace")
+    assert outbox.replay("welcome:grace") == 1
+    until(lambda: worker.status().counts["success"] == 2)
+    many = outbox.enqueue_many({"to": "ada"} for _ in range(2_000))
+    until(lambda: worker.status().counts["success"] == 2_002, 30)  # handled, one by one, by four threads
+    assert (all(one.success for one in many), outbox.status().queued, outbox.status().dead) == (True, 0, 0)
+    assert worker.stop() is True
+
+
 def speed(client: carmine.Client[str]) -> None:
     """Close to the wire.
 
@@ -253,5 +283,6 @@ TOUR: Final = (
     deadlines,
     subscriptions,
     locks,
+    queue,
     speed,
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import carmine
 from carmine.cli.stage import expect
+from carmine.ext.mq import AsyncMessage, AsyncQueue, AsyncWorker
 
 if TYPE_CHECKING:
     from carmine.embedded import EmbeddedRedis
@@ -46,6 +47,20 @@ async def cancelled(aclient: carmine.AsyncClient[str]) -> None:
     assert await aclient.get("user:1") == "Ada"
 
 
+async def queued(aclient: carmine.AsyncClient[str]) -> None:
+    """A queue whose handlers are tasks."""
+    seen: set[int] = set()
+
+    async def look(message: AsyncMessage) -> None:
+        await aclient.set("seen:last", message.content)
+        seen.add(message.content)
+
+    photos = AsyncQueue(aclient, "photos")
+    await photos.enqueue_many(range(1_000))
+    assert await AsyncWorker(aclient, "photos", look, concurrency=50).run_until_empty() == 1_000
+    assert (len(seen), max(seen)) == (1_000, 999)
+
+
 async def subscribed(aclient: carmine.AsyncClient[str], server: EmbeddedRedis) -> None:
     """Pub/sub and deadlines in asyncio."""
     async with aclient.pubsub() as asubscriber:
@@ -60,4 +75,4 @@ async def subscribed(aclient: carmine.AsyncClient[str], server: EmbeddedRedis) -
     await aclient.aclose()
 
 
-TOUR_ASYNC: Final = (together, cancelled, subscribed)
+TOUR_ASYNC: Final = (together, cancelled, queued, subscribed)
