@@ -7,7 +7,7 @@ cache, so that no visitor is handed another's; while the server is down nothing 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from carmine import _checks
 from carmine.errors import UsageError
@@ -22,13 +22,20 @@ if TYPE_CHECKING:
     from carmine.ext.sessions.core.lifetimes import IdleArg
     from carmine.ext.sessions.core.session import Session
 
-__all__ = ["UNAVAILABLE", "Header", "OnError", "Serving"]
+__all__ = ["REFUSAL", "UNAVAILABLE", "Header", "OnError", "Serving"]
 
-Header = tuple[str, str]
-OnError = Literal["raise", "anonymous"]
+Header: TypeAlias = tuple[str, str]
+OnError: TypeAlias = Literal["raise", "anonymous"]
 
 UNAVAILABLE: Final = b"Service Unavailable: sessions cannot be read or written right now.\n"
 """The body of a 503."""
+
+REFUSAL: Final[tuple[Header, ...]] = (
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("Content-Length", str(len(UNAVAILABLE))),
+    ("Cache-Control", "no-store"),
+)
+"""Its headers."""
 
 _log = logging.getLogger("carmine.sessions")
 
@@ -120,6 +127,11 @@ class Serving:
             if not {"no-store", "private"} & _listed(told, "cache-control"):
                 added.append(("Cache-Control", "no-store"))
         return added
+
+    def tell_late(self, session: Session) -> None:
+        """Log it where a session was changed inside after it had been saved: the change is lost."""
+        if session.is_sealed and session.was_changed_late():
+            _log.warning("a session was changed after the response's headers had gone out: the change is lost")
 
     def _cookie(self, session: Session, plan: Plan | None) -> str | None:
         """Return what the browser is told; nothing after a failure, for the cookie may be another one by now."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, MutableMapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Self
 
+from carmine.errors import CarmineError
 from carmine.ext.sessions.errors import SessionSealed, UnreadableSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from carmine.ext.sessions.core.contents import Contents
 
@@ -129,6 +131,10 @@ class Session(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(self._opened())
 
+    def __ior__(self, other: Mapping[str, Any]) -> Self:
+        self._changing().update(other)
+        return self
+
     def clear(self) -> None:
         """Forget all contents; a session that is left without any is deleted."""
         self._changing().clear()
@@ -198,6 +204,11 @@ class Session(MutableMapping[str, Any]):
         """Let it be read and not be changed any more: the headers are on their way."""
         self._sealed = True
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it can be changed no more."""
+        return self._sealed
+
     def was_changed_late(self) -> bool:
         """Tell whether something inside it was changed after it had been sealed; the change is lost."""
         try:
@@ -212,7 +223,11 @@ class Session(MutableMapping[str, Any]):
         self._accessed = True
         if self._data is None:
             assert self._load is not None
-            frozen = self._load()
+            try:
+                frozen = self._load()
+            except CarmineError as problem:
+                self._load = partial(_fail, problem)  # nobody is asked twice in one request
+                raise
             if frozen is not None:
                 try:
                     self._data, self._stored = self._contents.read(frozen), frozen
@@ -240,3 +255,7 @@ class Session(MutableMapping[str, Any]):
         if self._data is None:
             return "<Session, not read yet>"
         return f"<Session, {'new' if self._id is None else 'stored'}, of {len(self._data)} entries>"
+
+
+def _fail(problem: CarmineError) -> NoReturn:
+    raise problem
