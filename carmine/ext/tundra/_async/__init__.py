@@ -1,0 +1,1 @@
+"""Tundra for asyncio: the source, from which the blocking world is made."""

@@ -1,0 +1,1 @@
+"""What Tundra decides apart from any waiting: values, versions, failures, options. Pure."""
