@@ -105,8 +105,8 @@ class FlaskSession(Session, SessionMixin):
         return done
 
     def lives_on(self) -> bool:
-        """Let it live on from now, where reading has not done so already, and tell whether it is there."""
-        return self._store.rolling or self._store.touch(self.id)
+        """Let it live on from now, unless reading has just done so, and tell whether it is there."""
+        return (self._store.rolling and not self._is_forced) or self._store.touch(self.id)
 
     def is_ending(self) -> bool:
         """Tell whether its id is to be no session any more."""

@@ -1,0 +1,174 @@
+"""W01, Flask while the server of the sessions is away: a 503 or nobody, by policy; never a hang, nor a lost logout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import flask
+import pytest
+
+import carmine
+from carmine.ext.sessions import SessionUnavailable
+from carmine.retry import Retry
+from tests.ext.sessions.flask_app import ask, cookie_of, cookies_of, make_app
+from tests.ext.sessions.planting import key_in
+from tests.lab.clock import within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.lab.proxy import FaultProxy
+    from tests.lab.servers import RedisServer
+
+TIMEOUT = 0.15
+CHANGES = ("/write/a/2", "/login/ada", "/nested", "/stay")
+ENDINGS = ("/logout", "/clear", "/login/bob")
+
+
+def _refuse(proxy: FaultProxy, server: RedisServer) -> None:
+    proxy.refuse()
+    proxy.kill()
+
+
+def _swallow(proxy: FaultProxy, server: RedisServer) -> None:
+    proxy.hold()
+
+
+def _out_of_memory(proxy: FaultProxy, server: RedisServer) -> None:
+    server.call("CONFIG", "SET", "maxmemory", "1")
+
+
+FAULTS: list[Callable[[FaultProxy, RedisServer], None]] = [_refuse, _swallow]
+
+
+@pytest.fixture
+def client(server: RedisServer, proxy: FaultProxy) -> Iterator[carmine.Client[str]]:
+    with carmine.Client(proxy.url(server.url), retry=Retry(1)) as made:
+        yield made
+
+
+def visit(client: carmine.Client[str], **options: Any) -> tuple[flask.Flask, str]:
+    """Return an application, and the id of a visitor whom it knows."""
+    app = make_app(client, timeout=TIMEOUT, **options)
+    return app, visitor_of(app)
+
+
+def visitor_of(app: flask.Flask) -> str:
+    id, _ = cookie_of(ask(app.test_client(use_cookies=False), "/write/a/1"))
+    return id
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_w01_who_cannot_be_read_gets_a_503_in_time(
+    server: RedisServer, proxy: FaultProxy, client: carmine.Client[str], fault: Any
+) -> None:
+    app, id = visit(client)
+    visitor = app.test_client(use_cookies=False)
+    stored = server.text("GET", key_in(server))
+    fault(proxy, server)
+    for path in ("/read", *CHANGES, "/async", "/stream"):
+        with within(2 * TIMEOUT):
+            response = ask(visitor, path, id)
+        assert response.status_code == 503
+        assert cookies_of(response) == []
+    assert ask(visitor, "/plain", id).status_code == 200
+    assert server.text("GET", key_in(server)) == stored
+    proxy.heal()
+    proxy.refuse(False)
+    proxy.release()
+    assert ask(visitor, "/read", id).json == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "path"),
+    [
+        *((fault, path) for fault in FAULTS for path in ("/write/a/2", "/login/ada", "/stream")),
+        (_out_of_memory, "/write/a/2"),
+    ],
+)
+def test_a_save_that_fails_replaces_the_response(
+    server: RedisServer, proxy: FaultProxy, client: carmine.Client[str], fault: Any, path: str
+) -> None:
+    app, id = visit(client)
+    app.config["BETWEEN"] = lambda: fault(proxy, server)
+    with within(2 * TIMEOUT):
+        response = ask(app.test_client(use_cookies=False), path, id)
+    assert response.status_code == 503
+    assert "Service Unavailable" in response.text
+    assert int(response.headers["Content-Length"]) == len(response.data)
+    assert cookies_of(response) == []
+    assert "X-Of-The-View" not in response.headers
+    assert "no-store" in response.headers["Cache-Control"]
+
+
+def test_the_application_makes_the_page(server: RedisServer, proxy: FaultProxy, client: carmine.Client[str]) -> None:
+    """Both ways to a 503 lead to the same handler, whose page may look at the session: it is empty then."""
+    app = make_app(client, timeout=TIMEOUT)
+    causes = []
+
+    @app.errorhandler(SessionUnavailable)
+    def page(error: SessionUnavailable) -> tuple[str, int]:
+        causes.append(type(error.__cause__))
+        return f"away, {flask.session.get('user', 'nobody')}", 503
+
+    id = visitor_of(app)
+    visitor = app.test_client(use_cookies=False)
+    app.config["BETWEEN"] = lambda: _refuse(proxy, server)
+    saving = ask(visitor, "/write/a/2", id)
+    reading = ask(visitor, "/read", id)
+    for response in (saving, reading):
+        assert (response.status_code, response.text) == (503, "away, nobody")
+    assert len(causes) == 2
+    assert all(issubclass(cause, carmine.CarmineError) for cause in causes)
+
+
+def test_a_view_that_catches_the_error_does_not_lose_what_it_writes_in_silence(
+    server: RedisServer, proxy: FaultProxy, client: carmine.Client[str]
+) -> None:
+    app, id = visit(client)
+    _refuse(proxy, server)
+    assert ask(app.test_client(use_cookies=False), "/caught", id).status_code == 503
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_w01_by_policy_visitors_are_nobody_and_nothing_is_saved(
+    server: RedisServer, proxy: FaultProxy, client: carmine.Client[str], fault: Any
+) -> None:
+    app, id = visit(client, on_error="anonymous")
+    visitor = app.test_client(use_cookies=False)
+    stored = server.text("GET", key_in(server))
+    fault(proxy, server)
+    for path in ("/read", *CHANGES, "/async", "/stream", "/caught", "/write/a/2"):
+        with within(2 * TIMEOUT):
+            response = ask(visitor, path, id)
+        assert response.status_code == 200
+        assert cookies_of(response) == []  # neither replaced nor deleted: he is somebody again afterwards
+    assert ask(visitor, "/read", id).json == {}
+    proxy.heal()
+    proxy.refuse(False)
+    proxy.release()
+    assert server.text("GET", key_in(server)) == stored
+    assert ask(visitor, "/read", id).json == {"a": "1"}
+
+
+@pytest.mark.parametrize("policy", ["raise", "anonymous"])
+@pytest.mark.parametrize("path", ENDINGS)
+def test_a_logout_that_fails_is_said_whatever_the_policy(
+    server: RedisServer, proxy: FaultProxy, client: carmine.Client[str], path: str, policy: str
+) -> None:
+    app, id = visit(client, on_error=policy)
+    app.config["BETWEEN"] = lambda: _refuse(proxy, server)
+    response = ask(app.test_client(use_cookies=False), path, id)
+    assert response.status_code == 503
+    assert cookies_of(response) == []
+    assert server.call("DBSIZE") == 1
+
+
+def test_in_one_request_the_server_is_asked_once(
+    server: RedisServer, proxy: FaultProxy, client: carmine.Client[str]
+) -> None:
+    """Whoever looks ten times does not wait ten times."""
+    app, id = visit(client, on_error="anonymous")
+    _swallow(proxy, server)
+    with within(2 * TIMEOUT):
+        assert ask(app.test_client(use_cookies=False), "/often", id).text == "-" * 10
