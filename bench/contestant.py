@@ -84,7 +84,7 @@ class Contestant:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=envs.ROOT,
-            env={**_environment(), **dict(variables), **dict(kind.variables)},
+            env={**environment(), **dict(variables), **dict(kind.variables)},
         )
         if cores:
             os.sched_setaffinity(self._process.pid, cores)
@@ -101,17 +101,37 @@ class Contestant:
         Raises:
             Unavailable: The rival cannot do it, failed, died, or did not answer in time.
         """
+        self.begin(do, **arguments)
+        return self.finish()
+
+    def begin(self, do: str, **arguments: object) -> None:
+        """Send one order; `finish` must follow, before any other.
+
+        Raises:
+            Unavailable: The worker is gone.
+        """
         if self._process.stdin is None or self._process.poll() is not None:
             raise Unavailable("its worker process is gone")
         try:
             self._process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
             self._process.stdin.flush()
-            answer: dict[str, object] = json.loads(self._line())
         except BrokenPipeError:
             raise Unavailable("its worker process died") from None
+
+    def finish(self) -> dict[str, object]:
+        """Wait for the answer of the order that was begun.
+
+        Raises:
+            Unavailable: The rival cannot do it, failed, died, or did not answer in time.
+        """
+        answer: dict[str, object] = json.loads(self._line())
         if "unavailable" in answer:
             raise Unavailable(str(answer["unavailable"]))
         return answer
+
+    def ask(self, what: str, **arguments: object) -> object:
+        """Have the rival do something that is not timed by its worker; return what it says."""
+        return self.order("ask", what=what, **arguments)["value"]
 
     def run(self, work: str, count: int) -> Sample:
         """Time one block of a work that was opened."""
@@ -146,6 +166,6 @@ class Contestant:
         return line
 
 
-def _environment() -> dict[str, str]:
-    # What could change a rival's path must not leak in from the caller's shell.
+def environment() -> dict[str, str]:
+    """Return this environment without what could change a rival's path: the caller's shell must not leak in."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CARMINE_", "MALLOC_"))}

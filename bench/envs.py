@@ -11,7 +11,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = Path(__file__).resolve().parent / ".envs"
@@ -26,7 +29,8 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "rq": ("rq==3.0.*", "hiredis==3.5.*"),
     "dramatiq": ("dramatiq[redis]==2.2.*", "hiredis==3.5.*"),
     "arq": ("arq==0.28.*", "hiredis==3.5.*"),
-    "saq": ("saq[redis]==0.26.*", "hiredis==3.5.*"),
+    # It imports typing_extensions and does not name it.
+    "saq": ("saq[redis]==0.26.*", "hiredis==3.5.*", "typing_extensions"),
     "taskiq": ("taskiq-redis==1.2.*", "hiredis==3.5.*"),
     "huey": ("huey==3.5.*", "redis==8.1.*", "hiredis==3.5.*"),
     "celery": ("celery[redis]==5.7.*", "hiredis==3.5.*"),
@@ -77,6 +81,12 @@ def set_up(names: list[str] | None = None) -> list[str]:
         A line for each environment: ready, made, or why it could not be made.
     """
     return [_make(environment(name)) for name in names or list(PACKAGES)]
+
+
+def prepare(names: Iterable[str | None], say: Callable[[str], None]) -> None:
+    """Make the environments that are not ready, and tell of each; None stands for carmine's own."""
+    for name in sorted(name for name in names if name and not environment(name).is_ready):
+        say(set_up([name])[0])
 
 
 def _make(env: Environment) -> str:

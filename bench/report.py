@@ -105,12 +105,15 @@ def _findings_json(findings: Iterable[Finding]) -> list[dict[str, object]]:
     ]
 
 
-def as_markdown(meta: dict[str, object], outcomes: Sequence[Outcome], findings: Sequence[Finding]) -> str:
-    """Return the tables, with what one must know to read them."""
+def as_markdown(
+    meta: dict[str, object], outcomes: Sequence[Outcome], findings: Sequence[Finding], summary: Sequence[str] = ()
+) -> str:
+    """Return the tables, with what one must know to read them; a summary comes first."""
     lines = ["# Benchmark", "", *(f"- {name}: {_plain(value)}" for name, value in meta.items() if name != "versions")]
     versions = meta.get("versions")
     if isinstance(versions, dict):
         lines += [f"- {kind}: {_plain(said)}" for kind, said in sorted(versions.items())]
+    lines += ["", *summary] if summary else []
     lines += [
         "",
         "Ratios of times, 95 % intervals. `A/A` is the reference against its own second process: it must contain 1.",

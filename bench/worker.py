@@ -106,6 +106,13 @@ class Worker:
         warm()
         return {"figure": cost}
 
+    def ask(self, what: str, **arguments: object) -> Answer:
+        """Have the rival do something that is not timed here, and return what it says."""
+        asked = getattr(self._rival, what, None)
+        if asked is None:
+            raise Unavailable(f"this rival does not know {what}")
+        return {"value": asked(**arguments)}
+
     def _make(self, work: str) -> Work:
         make: Callable[[], Work] | None = getattr(self._rival, work, None)
         if make is None:

@@ -6,7 +6,7 @@ The gathering of N coroutines is part of the work and the same for all, R includ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from bench.rivals.work import Work
@@ -24,6 +24,11 @@ class Loop:
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run one coroutine to its end."""
         return self._loop.run_until_complete(work)
+
+    @staticmethod
+    async def gather(calls: Iterable[Coroutine[Any, Any, object]]) -> list[object]:
+        """Have all of these under way at once, and wait for the last."""
+        return await asyncio.gather(*calls)
 
     def one_by_one(self, call: Call) -> Work:
         """Return the work that awaits one call after the other."""
