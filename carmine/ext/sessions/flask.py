@@ -23,6 +23,7 @@ from carmine.ext.sessions.keys import PREFIX, is_id
 
 try:
     from flask import has_request_context, request
+    from flask import session as of_this_request
     from flask.sessions import NullSession, SessionInterface, SessionMixin
     from werkzeug.exceptions import ServiceUnavailable
 except ImportError as _problem:
@@ -107,6 +108,10 @@ class FlaskSession(Session, SessionMixin):
     def lives_on(self) -> bool:
         """Let it live on from now, unless reading has just done so, and tell whether it is there."""
         return (self._store.rolling and not self._is_forced) or self._store.touch(self.id)
+
+    def is_of_interest(self) -> bool:
+        """Tell whether anybody looked inside, or wants it to live on."""
+        return self._data is not None or self._is_forced
 
     def is_ending(self) -> bool:
         """Tell whether its id is to be no session any more."""
@@ -218,6 +223,18 @@ class CarmineSession(SessionInterface):
         app.session_interface = self
         self._store_of(app, told)  # what is wrong shows now; nothing is sent
 
+    @staticmethod
+    def current() -> FlaskSession:
+        """Return the session of the request that is running: `flask.session` itself, behind its proxy.
+
+        Raises:
+            UsageError: The application's sessions are not ours, or it was given no client.
+        """
+        found = of_this_request._get_current_object()  # type: ignore[attr-defined]  # Flask's types do not show the proxy
+        if not isinstance(found, FlaskSession):
+            raise UsageError("this application's sessions have no client: give one to CarmineSession or init_app()")
+        return found
+
     # For Flask. ------------------------------------------------------------------------------------------------------
 
     def get_cookie_samesite(self, app: Flask) -> str | None:
@@ -247,6 +264,8 @@ class CarmineSession(SessionInterface):
         if not session.accessed:
             return
         response.vary.add("Cookie")
+        if not session.is_of_interest():
+            return  # somebody held it without looking inside
         if session.outage is not None:
             if session and not self._is_lenient:  # the view caught the error and wrote all the same
                 self._refuse(app, response, session.outage)

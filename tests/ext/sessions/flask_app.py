@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import flask
 from flask import session
 
-from carmine.ext.sessions.flask import CarmineSession, FlaskSession
+from carmine.ext.sessions.flask import CarmineSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
 
+    from carmine.ext.sessions.flask import FlaskSession
+
 __all__ = ["ask", "cookie_of", "cookies_of", "make_app", "mine"]
 
 
 def mine() -> FlaskSession:
     """Return this request's session, with what it can do beside Flask's own."""
-    return cast("FlaskSession", flask.session._get_current_object())  # type: ignore[attr-defined]  # it is a proxy
+    return CarmineSession.current()
 
 
 def make_app(client: Any = None, config: dict[str, Any] | None = None, **options: Any) -> flask.Flask:
@@ -39,6 +41,10 @@ def make_app(client: Any = None, config: dict[str, Any] | None = None, **options
     @app.get("/plain")
     def plain() -> str:
         return "plain"
+
+    @app.get("/held")
+    def held() -> str:
+        return type(mine()).__name__
 
     @app.get("/read")
     def read() -> dict[str, Any]:
