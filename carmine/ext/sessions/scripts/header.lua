@@ -6,7 +6,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- Read a header from the beginning of what is stored; nil where there is none of this version.
 local function parse(text)
   local revision, created, last, idle, rest = string.match(text, '^1 (%d+) (%d+) (%d+) ([%d-]+)\n()')
-  if not revision then
+  if not revision or not (idle == '-' or string.match(idle, '^%d+$')) then
     return nil
   end
   return {

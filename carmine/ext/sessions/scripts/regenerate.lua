@@ -15,5 +15,6 @@ local contents = ARGV[4] == '1' and ARGV[3] or string.sub(text, session.rest)
 if ARGV[5] == '1' then
   session = begin(session.idle)
 end
+local kept = put(KEYS[1], session, contents) -- first: a server without memory refuses it, and nothing has changed
 redis.call('DEL', KEYS[2])
-return put(KEYS[1], session, contents)
+return kept
