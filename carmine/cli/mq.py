@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import carmine
 from carmine.cli import mq_change, mq_look
@@ -60,9 +60,10 @@ def _add_for_screen(
     work: Callable[..., int],
     told: str,
     output: str = "one JSON object instead of text",
+    **json: Any,
 ) -> argparse.ArgumentParser:
     parser = _add(some, name, work, told)
-    parser.add_argument("--json", action="store_true", help=output)
+    parser.add_argument("--json", help=output, **json or {"action": "store_true"})
     parser.add_argument("--plain", action="store_true", help="no colours, as where the output is no terminal")
     parser.set_defaults(plain=False)
     return parser
@@ -107,11 +108,10 @@ def _add_letters(parser: argparse.ArgumentParser, most: int) -> None:
 
 
 def _add_enqueue(some: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add_for_screen(
-        some, "enqueue", enqueue, "put a message into a queue", "the message is JSON, and so is the answer"
-    )
+    told = "the message is JSON, and so is the answer"
+    parser = _add_for_screen(some, "enqueue", enqueue, "put a message into a queue", told, nargs="?", const=True)
     parser.add_argument("queue")
-    parser.add_argument("message", nargs="?", help='a text, or JSON with --json; "-" or none: from stdin')
+    parser.add_argument("message", nargs="?", help='a text, or JSON with --json behind it; "-" or none: from stdin')
     parser.add_argument("--lines", action="store_true", help="each line of stdin is a message")
     parser.add_argument("--mid", help="its id, under which the queue has it once")
     parser.add_argument("--backoff", type=float, metavar="SECONDS", help="before it is handed out")

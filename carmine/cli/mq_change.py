@@ -45,8 +45,8 @@ def _set_paused(asked: argparse.Namespace, screen: Screen, client: Client[Any], 
         screen.raw(shape.line({"queues": told}))
         return 0
     for one in told:
-        how = "is paused" if is_paused else "goes on"
-        screen.raw(f"{shape.name(one['name'])} {how}{'' if one['changed'] else ', as it did before'}")
+        how = ("is paused", "was paused already") if is_paused else ("goes on", "was not paused")
+        screen.raw(f"{shape.name(one['name'])} {how[not one['changed']]}")
     return 0
 
 
@@ -60,7 +60,7 @@ def replay(asked: argparse.Namespace, screen: Screen, client: Client[Any]) -> in
 def purge(asked: argparse.Namespace, screen: Screen, client: Client[Any]) -> int:
     """Remove dead letters for good."""
     queue, mids = Queue(client, asked.queue), _mids(asked)
-    what = f"{len(mids)} dead letters" if mids else "all dead letters"
+    what = shape.many(len(mids), "dead letter") if mids else "all dead letters"
     if not _may(asked, f"Remove {what} of {shape.name(queue.name)} for good?"):
         return 1
     count = sum(queue.purge_dead(mid) for mid in mids) if mids else queue.purge_dead()
@@ -80,7 +80,7 @@ def _told(
     if asked.json:
         screen.raw(shape.line({"queue": asked.queue, word: count}))
     else:
-        screen.raw(f"{count:,} dead letter{'' if count == 1 else 's'} {done}")
+        screen.raw(f"{shape.many(count, 'dead letter')} {done}")
     if count < len(mids):
         raise QueueError(f"{len(mids) - count} of {len(mids)} mids {maybe}have no dead letter")
     return 0
@@ -93,13 +93,14 @@ def clear(asked: argparse.Namespace, screen: Screen, client: Client[Any]) -> int
     _check_permission(asked)
     names = list(dict.fromkeys(asked.queues or queue_names(client, scan=True)))
     queues = [Queue(client, name) for name in names]
-    told = [(queue, queue.status()) for queue in queues]
+    counts = [queue.status() for queue in queues]
     if not names:
         screen.raw(shape.line({"queues": []}) if asked.json else "there are no queues")
         return 0
     shown = ", ".join(shape.name(name) for name in names[:20]) + (f" and {len(names) - 20} more" * (len(names) > 20))
-    messages, letters = sum(counts.total for _, counts in told), sum(counts.dead for _, counts in told)
-    if not _may(asked, f"Remove {messages:,} messages and {letters:,} dead letters of {shown} for good?"):
+    messages, letters = sum(one.total - one.done for one in counts), sum(one.dead for one in counts)
+    what = f"{shape.many(messages, 'message')} and {shape.many(letters, 'dead letter')}"
+    if not _may(asked, f"Remove {what} of {shown} for good?"):
         return 1
     for queue in queues:
         if asked.forget:
@@ -107,10 +108,11 @@ def clear(asked: argparse.Namespace, screen: Screen, client: Client[Any]) -> int
         else:
             queue.clear()
     if asked.json:
-        some = [{"name": queue.name, "messages": counts.total, "dead": counts.dead} for queue, counts in told]
-        screen.raw(shape.line({"queues": some}))
+        gone = [(queue.name, one.total - one.done, one.dead) for queue, one in zip(queues, counts, strict=True)]
+        told = [{"name": name, "messages": messages, "dead": letters} for name, messages, letters in gone]
+        screen.raw(shape.line({"queues": told}))
     else:
-        screen.raw(f"removed {messages:,} messages and {letters:,} dead letters")
+        screen.raw(f"removed {what}")
     return 0
 
 

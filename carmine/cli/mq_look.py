@@ -78,9 +78,8 @@ def _table(told: list[dict[str, Any]]) -> tuple[list[str], list[list[str | int]]
     rows: list[list[str | int]] = []
     for each in told:
         if "error" in each:
-            rows.append(
-                [shape.name(each["name"]), f"cannot be read: {shape.name(each['error'])}", *[""] * len(_COUNTS)]
-            )
+            why = f"cannot be read: {shape.name(each['error'])}"
+            rows.append([shape.name(each["name"]), why, *[""] * len(_COUNTS)])
         else:
             state = "paused" if each["paused"] else ""
             rows.append([shape.name(each["name"]), state, *(each[count] for count in _COUNTS)])
@@ -119,9 +118,7 @@ def dead(asked: argparse.Namespace, screen: Screen, client: Client[Any]) -> int:
     try:
         found = queue.dead(asked.limit, offset=asked.offset)
     except ValueError as problem:
-        raise QueueError(
-            "a dead letter there was written by something else than carmine, and cannot be read"
-        ) from problem
+        raise QueueError("a dead letter there was not written by carmine, and cannot be read") from problem
     if asked.json:
         for one in found:
             told = {"mid": one.mid, "attempts": one.attempts, "error": one.error, "born": one.born, "died": one.died}

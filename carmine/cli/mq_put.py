@@ -42,8 +42,12 @@ def enqueue(asked: argparse.Namespace, screen: Screen, client: Client[Any]) -> i
         "can_requeue": asked.requeue,
         "reset_backoff": asked.reset_backoff,
     }
+    if isinstance(asked.json, str):
+        if asked.message is not None:
+            raise UsageError("a message is given once: behind --json, or behind the queue")
+        asked.message, asked.json = asked.json, True
     if asked.lines:
-        if asked.message is not None or asked.mid is not None:
+        if asked.message not in (None, "-") or asked.mid is not None:
             raise UsageError("--lines takes its messages from stdin, and makes their mids")
         return _enqueue_lines(asked, screen, queue, options)
     message = _message(_text(asked), "the message", is_json=asked.json)
@@ -67,11 +71,11 @@ def _enqueue_lines(asked: argparse.Namespace, screen: Screen, queue: Queue, opti
                 _tell(asked, screen, done)
             show(taken + refused)
             if problem is not None:
-                raise QueueError(f"{problem}; {taken} messages before it are in the queue")
+                raise QueueError(f"{problem}; of what came before, {shape.many(taken, 'message')} went into the queue")
     if not asked.json:
-        screen.raw(f"added {taken:,} messages")
+        screen.raw(f"added {shape.many(taken, 'message')}")
     if refused:
-        raise QueueError(f"{refused} messages were refused: {_WHY['full']}")
+        raise QueueError(f"{shape.many(refused, 'message')} did not go into the queue: {_WHY['full']}")
     return 0
 
 

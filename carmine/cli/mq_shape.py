@@ -18,7 +18,7 @@ from carmine.freezing import Raw
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["age", "as_json", "cell", "line", "moment", "name"]
+__all__ = ["age", "as_json", "cell", "line", "many", "moment", "name"]
 
 _NAME: Final = 80
 """Characters of a name or a mid that a table shows."""
@@ -43,6 +43,11 @@ class _Short(reprlib.Repr):
 def name(text: str, limit: int = _NAME) -> str:
     """Return a name, a mid or an error, fit for one line of a terminal."""
     return printable(text, limit)
+
+
+def many(count: int, what: str) -> str:
+    """Return a number of things."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def cell(value: Any, limit: int) -> str:

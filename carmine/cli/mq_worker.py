@@ -145,6 +145,7 @@ def _begins(asked: argparse.Namespace, working: Any, hands: str, server: carmine
 
 
 def _drains(asked: argparse.Namespace, working: Any) -> None:
+    working.pause()  # nothing more is claimed from here on; stop() does the rest
     told = (working.status().running, asked.drain)
     _log.info("told to end: %d handlers have %g s to end; another signal hands their messages back", *told)
 
