@@ -45,7 +45,7 @@ class Keys:
         is_split: Whether keys live in slots: on a cluster.
 
     Raises:
-        UsageError: The prefix is empty, or no text.
+        UsageError: The prefix is empty, or no text; or its first braces are empty, and a cluster would see no tag.
     """
 
     __slots__ = ("_is_tagged", "prefix")
@@ -54,7 +54,10 @@ class Keys:
         if not _checks.text("the prefix of sessions", prefix):
             raise UsageError("the prefix of sessions cannot be empty")
         self.prefix = prefix
-        self._is_tagged = is_split and not _has_tag(prefix)
+        opening = prefix.find("{")
+        if is_split and opening >= 0 and prefix.startswith("}", opening + 1):
+            raise UsageError("on a cluster the first braces in the prefix of sessions cannot be empty")
+        self._is_tagged = is_split and (opening < 0 or "}" not in prefix[opening:])
 
     def key_of(self, id: str) -> str:
         """Return the key of a session, whose id has the right form."""
@@ -69,8 +72,3 @@ class Keys:
 
 def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
-
-
-def _has_tag(prefix: str) -> bool:
-    start = prefix.find("{")
-    return start >= 0 and prefix.find("}", start + 1) > start + 1
