@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["add_to", "run"]
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser], told: str) -> None:
     """Describe this command to the parser."""
     parser = commands.add_parser(
         "demo",
-        help="a walk through what carmine does, on a server of its own",
+        help=told,
         description="Starts a Redis or Valkey server of its own, shows on it what carmine does, and stops it again. "
         "Every step checks its own result; a wrong one ends the walk with status 1.",
     )

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["add_to", "run"]
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser], told: str) -> None:
     """Describe this command to the parser."""
     parser = commands.add_parser(
         "doctor",
-        help="what this installation is, and what a server is like from here",
+        help=told,
         description="Tells about Python, the codec in use, the extras and the servers installed; with --url, about a "
         "server: protocol, version, latency, what it refuses, TLS. Status 1 if the server cannot be used.",
     )

@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import carmine
-from carmine.cli import demo, doctor, mq
 from carmine.cli.screen import screen_for
 from carmine.errors import CarmineError, UsageError, printable
 
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
+
+_COMMANDS: Final = {
+    "demo": "a walk through what carmine does, on a server of its own",
+    "doctor": "what this installation is, and what a server is like from here",
+    "mq": "the message queue: a worker, and a look and a hand on queues",
+}
+"""Each is a module beside this one; only the one that is asked for is loaded."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,14 +40,16 @@ def _empty_parser() -> argparse.ArgumentParser:
     return _Parser(prog="carmine", description="A Redis and Valkey client: see what it does.")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = _empty_parser()
     parser.set_defaults(misuse=1)  # the status for a UsageError
     parser.add_argument("--version", action="version", version=f"carmine {carmine.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
-    demo.add_to(commands)
-    doctor.add_to(commands)
-    mq.add_to(commands)
+    for name, told in _COMMANDS.items():
+        if name in words:
+            import_module(f"carmine.cli.{name}").add_to(commands, told)
+        else:
+            commands.add_parser(name, help=told)
     return parser
 
 
@@ -50,7 +59,8 @@ def main(words: Sequence[str] | None = None) -> int:
     Args:
         words: The command line without the program's name; None takes this process's own.
     """
-    parser = _parser()
+    words = sys.argv[1:] if words is None else words
+    parser = _parser(words)
     asked = parser.parse_args(words)
     if asked.command is None:
         parser.print_help(sys.stderr)

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import carmine
-from carmine.cli import mq_change, mq_look
-from carmine.cli.mq_put import enqueue
-from carmine.cli.mq_worker import worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +25,9 @@ _LOCAL: Final = "redis://127.0.0.1:6379/0"
 _USED_WRONGLY: Final = 2
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser], told: str) -> None:
     """Describe these commands to the parser."""
-    group = commands.add_parser("mq", help="the message queue: a worker, and a look and a hand on queues")
+    group = commands.add_parser("mq", help=told)
     some = group.add_subparsers(dest="mq_command", metavar="command", required=True)
     _add_worker(some)
     _add_looks(some)
@@ -41,28 +39,29 @@ def _run(asked: argparse.Namespace, screen: Screen) -> int:
     client = carmine.connect(asked.url or os.environ.get("CARMINE_URL") or _LOCAL)
     asked.url = None  # error reporters print what is at hand
     with client:
-        status: int = asked.work(asked, screen, client)
+        work = getattr(import_module(f"carmine.cli.{asked.room}"), asked.action)
+        status: int = work(asked, screen, client)
         return status
 
 
 def _add(
-    some: argparse._SubParsersAction[argparse.ArgumentParser], name: str, work: Callable[..., int], told: str
+    some: argparse._SubParsersAction[argparse.ArgumentParser], room: str, name: str, told: str
 ) -> argparse.ArgumentParser:
     parser = some.add_parser(name, help=told, description=f"{told[0].upper()}{told[1:]}.")
     parser.add_argument("--url", help=f"the server; else CARMINE_URL, else {_LOCAL}")
-    parser.set_defaults(run=_run, work=work, command=f"mq {name}", plain=True, misuse=_USED_WRONGLY)
+    parser.set_defaults(run=_run, room=room, action=name, command=f"mq {name}", plain=True, misuse=_USED_WRONGLY)
     return parser
 
 
 def _add_for_screen(
     some: argparse._SubParsersAction[argparse.ArgumentParser],
+    room: str,
     name: str,
-    work: Callable[..., int],
     told: str,
     output: str = "one JSON object instead of text",
     **json: Any,
 ) -> argparse.ArgumentParser:
-    parser = _add(some, name, work, told)
+    parser = _add(some, room, name, told)
     parser.add_argument("--json", help=output, **json or {"action": "store_true"})
     parser.add_argument("--plain", action="store_true", help="no colours, as where the output is no terminal")
     parser.set_defaults(plain=False)
@@ -70,7 +69,7 @@ def _add_for_screen(
 
 
 def _add_worker(some: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(some, "worker", worker, "handle the messages of queues until TERM or INT")
+    parser = _add(some, "mq_worker", "worker", "handle the messages of queues until TERM or INT")
     parser.add_argument("handler", metavar="module:handler", help="a function, plain or async, that takes a message")
     parser.add_argument(
         "--queue", dest="queues", action="append", required=True, help="a queue; of several the earlier comes first"
@@ -87,14 +86,14 @@ def _add_worker(some: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def _add_looks(some: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add_for_screen(some, "status", mq_look.status, "count the messages of queues")
+    parser = _add_for_screen(some, "mq_look", "status", "count the messages of queues")
     parser.add_argument("queues", nargs="*", metavar="queue", help="all queues if none is given")
     parser.add_argument(
         "--watch", type=float, nargs="?", const=1.0, metavar="SECONDS", help="again and again (every second)"
     )
-    parser = _add_for_screen(some, "peek", mq_look.peek, "show some messages, in no order", "an object each")
+    parser = _add_for_screen(some, "mq_look", "peek", "show some messages, in no order", "an object each")
     _add_letters(parser, 1_000_000)
-    parser = _add_for_screen(some, "dead", mq_look.dead, "show dead letters, the oldest first", "an object each")
+    parser = _add_for_screen(some, "mq_look", "dead", "show dead letters, the oldest first", "an object each")
     parser.add_argument("--offset", type=int, default=0, metavar="N", help="leave out so many of the oldest")
     _add_letters(parser, 1_000)
 
@@ -109,7 +108,7 @@ def _add_letters(parser: argparse.ArgumentParser, most: int) -> None:
 
 def _add_enqueue(some: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     told = "the message is JSON, and so is the answer"
-    parser = _add_for_screen(some, "enqueue", enqueue, "put a message into a queue", told, nargs="?", const=True)
+    parser = _add_for_screen(some, "mq_put", "enqueue", "put a message into a queue", told, nargs="?", const=True)
     parser.add_argument("queue")
     parser.add_argument("message", nargs="?", help='a text, or JSON with --json behind it; "-" or none: from stdin')
     parser.add_argument("--lines", action="store_true", help="each line of stdin is a message")
@@ -122,16 +121,16 @@ def _add_enqueue(some: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _add_changes(some: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add_for_screen(some, "pause", mq_change.pause, "hand out no message until resume")
+    parser = _add_for_screen(some, "mq_change", "pause", "hand out no message until resume")
     parser.add_argument("queues", nargs="+", metavar="queue")
-    parser = _add_for_screen(some, "resume", mq_change.resume, "hand out messages again")
+    parser = _add_for_screen(some, "mq_change", "resume", "hand out messages again")
     parser.add_argument("queues", nargs="+", metavar="queue")
-    parser = _add_for_screen(some, "replay", mq_change.replay, "put dead letters back into their queue")
+    parser = _add_for_screen(some, "mq_change", "replay", "put dead letters back into their queue")
     _add_mids(parser)
-    parser = _add_for_screen(some, "purge", mq_change.purge, "remove dead letters for good")
+    parser = _add_for_screen(some, "mq_change", "purge", "remove dead letters for good")
     _add_mids(parser)
     _add_yes(parser)
-    parser = _add_for_screen(some, "clear", mq_change.clear, "remove all messages and dead letters of queues for good")
+    parser = _add_for_screen(some, "mq_change", "clear", "remove all messages and dead letters of queues for good")
     parser.add_argument("queues", nargs="*", metavar="queue", help="its exact name")
     parser.add_argument("--all", action="store_true", help="all queues of the database")
     parser.add_argument("--forget", action="store_true", help="their names and pauses too")
