@@ -134,10 +134,11 @@ def test_the_form_of_an_id(value: str) -> None:
 
 
 IDS = st.text("aB-_1", min_size=43, max_size=43)
+PREFIXES = st.text("a:{}", min_size=1, max_size=6).filter(lambda prefix: "{}" not in prefix)  # refused on a cluster
 
 
 @settings(max_examples=scaled(1000))
-@given(st.tuples(st.text("a:{}", min_size=1, max_size=6), IDS), st.tuples(st.text("a:{}", min_size=1, max_size=6), IDS))
+@given(st.tuples(PREFIXES, IDS), st.tuples(PREFIXES, IDS))
 def test_s17_two_sessions_never_share_a_key(one: tuple[str, str], other: tuple[str, str]) -> None:
     for is_split in (False, True):
         keys = {Keys(prefix, is_split=is_split).key_of(id) for prefix, id in (one, other)}
