@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+#: Seconds: how finely the kernel counts processor time here.
+TICK = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 _PROC = Path("/proc")
 
 
@@ -41,6 +42,11 @@ class Service:
             env=dict(variables),
             start_new_session=True,
         )
+
+    @property
+    def pid(self) -> int:
+        """Return the id of its first process, which is also its session's."""
+        return self._process.pid
 
     @property
     def is_alive(self) -> bool:
@@ -90,7 +96,7 @@ def members(session: int) -> Iterator[int]:
 def _cpu(pid: int) -> float:
     try:
         # utime, stime, and those of children that were waited for
-        return sum(map(int, _fields(pid)[11:15])) / _TICKS
+        return sum(map(int, _fields(pid)[11:15])) * TICK
     except (OSError, IndexError, ValueError):
         return 0.0
 

@@ -38,10 +38,10 @@ class Settings(NamedTuple):
     blocks: int = 8
     block: float = 0.03
     handovers: int = 40
-    budget: float = 4.0
+    budget: float = 2.5
     settle: float = 0.7
-    alone: float = 4.0
-    crowded: float = 2.0
+    alone: float = 3.0
+    crowded: float = 3.0
     seed: int = 7
 
     def __str__(self) -> str:

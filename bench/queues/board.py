@@ -24,6 +24,9 @@ _CLOCK = Struct("q")
 #: More than any row sends: a million that wait, and what is handled meanwhile.
 SLOTS = 1_500_000
 
+#: Messages in one call while a queue is kept filled: no more than the shortest queue holds.
+_TOP_UP = 50
+
 #: Seconds between two looks at the board while something is awaited.
 _LOOK = 0.002
 
@@ -92,3 +95,27 @@ class Board:
     def close(self) -> None:
         """Let go of the memory; the file stays."""
         self._map.close()
+
+
+def keep_filled(board: Board, send_many: Callable[[range], object], depth: int, sent: int, until: int) -> int:
+    """Keep a queue at a depth while it is worked on, until so many messages were begun.
+
+    Args:
+        board: Where its handlers make their marks.
+        send_many: Sends messages of these numbers.
+        depth: How many are to wait.
+        sent: How many were sent already, beginning with 0.
+        until: How many are to be begun.
+
+    Returns:
+        How many were sent in all.
+    """
+    begun = 0
+    while begun < until:
+        begun = board.unhandled(begun, sent)
+        if sent - begun < depth:
+            send_many(range(sent, sent + _TOP_UP))
+            sent += _TOP_UP
+        else:
+            board.wait(begun, begun + 1, float("inf"))
+    return sent

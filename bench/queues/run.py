@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.measure import CONTROL, Seat, Times, play
+from bench.processes import TICK
 from bench.queues import rows
 from bench.queues.board import Board
 from bench.queues.session import Drain, Producer, Session, Spot
@@ -36,7 +37,7 @@ PING_GAPS = (0.01, 0.06)
 class Settings(NamedTuple):
     """How long and how a run measures."""
 
-    rounds: int = 5
+    rounds: int = 4
     seconds: float = 1.0
     block: float = 0.1
     pings: int = 60
@@ -231,7 +232,7 @@ class Run:
             service = session.start()
             before = service.cpu()
             sent = int(str(producer.contestant.ask("hold", depth=depth, sent=depth, until=count)))
-            cpu = service.cpu() - before
+            cpu = max(TICK, service.cpu() - before)
         finally:
             session.stop()
         begun = sorted(session.times(0, sent))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench import data, envs
 from bench.contestant import Contestant, environment
-from bench.processes import Service
+from bench.processes import TICK, Service
 from bench.rivals.work import Unavailable
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Session:
         self._wait(0, count, 1, time.monotonic() + _START)
         cpu = service.cpu()
         self._wait(0, count, count, time.monotonic() + 60)
-        cpu = service.cpu() - cpu
+        cpu = max(TICK, service.cpu() - cpu)
         self._settle(resting)
         times = self._times(0, count)
         return Drain((max(times) - min(times)) / 1e9 / (count - 1), cpu / count)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import carmine
 import carmine.protocol
+from bench.queues.board import keep_filled
 from bench.rivals.queues.base import BULK, QueueRival, batches
 from bench.rivals.queues.place import URL, board, note
 from carmine.ext.mq import Message, Queue, Worker
@@ -15,15 +16,10 @@ from carmine.ext.mq import Message, Queue, Worker
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.queues.board import Board
-
 NAME = "bench"
 
 #: Handlers at once, where it is at its best.
 CONCURRENCY = 64
-
-#: Messages in one call while a queue is held at its length: no more than the shortest queue holds.
-_TOP_UP = 50
 
 
 def noop(message: Message) -> None:
@@ -70,7 +66,7 @@ class Rival(QueueRival):
         Returns:
             How many were sent in all.
         """
-        return keep(board, self.send_many, depth, sent, until)
+        return keep_filled(board, self.send_many, depth, sent, until)
 
     def size(self) -> int:
         """Return how many messages the queue holds."""
@@ -79,19 +75,6 @@ class Rival(QueueRival):
     def clear(self) -> None:
         """Empty the queue."""
         self._queue.clear()
-
-
-def keep(where: Board, send_many: Any, depth: int, sent: int, until: int) -> int:
-    """Send as many messages as are begun; see `Rival.hold`."""
-    begun = 0
-    while begun < until:
-        begun = where.unhandled(begun, sent)
-        if sent - begun < depth:
-            send_many(range(sent, sent + _TOP_UP))
-            sent += _TOP_UP
-        else:
-            where.wait(begun, begun + 1, float("inf"))
-    return sent
 
 
 def serve(setting: str) -> None:
