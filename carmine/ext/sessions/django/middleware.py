@@ -2,8 +2,8 @@
 
 It decides as Django's own does: what was modified is saved, also at every request where `SESSION_SAVE_EVERY_REQUEST`
 says so, but not behind a status of 500 and more; a cookie without a session is deleted; an answer that depends on the
-session says `Vary: Cookie`. Invariants: a save that failed is never answered as if it had not; while the server cannot
-be asked no cookie is set or deleted.
+session says `Vary: Cookie`, and one with the cookie is kept by no cache. Invariants: a save that failed is never
+answered as if it had not; while the server cannot be asked no cookie is set or deleted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.contrib.sessions import middleware
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpResponse
-from django.utils.cache import patch_vary_headers
+from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.http import http_date
 
 from carmine.ext.sessions.django.engine import INTERRUPTED, SessionStore
@@ -134,4 +134,6 @@ class SessionMiddleware(middleware.SessionMiddleware):
             )
         if is_over or saved is not None or session.accessed:
             patch_vary_headers(response, ("Cookie",))
+        if (is_over or saved is not None) and "private" not in response.get("Cache-Control", ""):
+            patch_cache_control(response, no_store=True)  # no cache hands one visitor's cookie to another
         return response
