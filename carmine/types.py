@@ -1,8 +1,9 @@
 """Aliases and small value types that signatures of every room share.
 
 This room imports nothing of carmine and holds no behaviour: what a command accepts, and the named tuples its
-replies are made of. A named tuple here stays a tuple: it unpacks, compares and sorts as one. Those of scripts and
-streams stand in `script_types.py` and `stream_types.py`, which are loaded when one of theirs is touched.
+replies are made of. A named tuple here stays a tuple: it unpacks, compares and sorts as one. Those of scripts, of
+streams, and of places and vectors stand in `script_types.py`, `stream_types.py` and `geo_types.py`, which are loaded
+when one of theirs is touched.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime, timedelta
 
+    from carmine.geo_types import GeoMember, GeoPoint, VectorData, VectorMatch
     from carmine.script_types import EngineStats, FunctionStats, Library, LibraryFunction, RunningFunction
     from carmine.stream_types import (
         ClaimPage,
@@ -30,6 +32,8 @@ __all__ = [
     "ClaimPage",
     "EngineStats",
     "FunctionStats",
+    "GeoMember",
+    "GeoPoint",
     "Instant",
     "Items",
     "Key",
@@ -55,6 +59,8 @@ __all__ = [
     "StreamConsumer",
     "StreamEntry",
     "StreamGroup",
+    "VectorData",
+    "VectorMatch",
 ]
 
 T = TypeVar("T")
@@ -161,17 +167,21 @@ class Ranking(NamedTuple):
     score: float
 
 
-_OF_SCRIPTS = frozenset({"EngineStats", "FunctionStats", "Library", "LibraryFunction", "RunningFunction"})
+_ROOMS = {
+    **dict.fromkeys(("EngineStats", "FunctionStats", "Library", "LibraryFunction", "RunningFunction"), "script_types"),
+    **dict.fromkeys(("GeoMember", "GeoPoint", "VectorData", "VectorMatch"), "geo_types"),
+}
+"""Where those are that are loaded late; the others of them are in stream_types.py."""
 
 if not TYPE_CHECKING:  # to type checkers it would make every misspelt name one of Any
 
     def __getattr__(name: str) -> Any:
-        """Load what is known about scripts or about streams at its first use."""
+        """Load the room of what is loaded late at its first use."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module  # noqa: PLC0415 - only those who touch one of these names pay
 
-        room = import_module(f"carmine.{'script' if name in _OF_SCRIPTS else 'stream'}_types")
+        room = import_module(f"carmine.{_ROOMS.get(name, 'stream_types')}")
         return globals().setdefault(name, getattr(room, name))
 
     def __dir__() -> list[str]:

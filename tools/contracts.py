@@ -29,7 +29,7 @@ LAYERS = (
     ("commands", "freezing", "transport", "_bridge"),
     ("protocol", "_resp"),
     ("retry",),
-    ("types", "script_types", "stream_types", "keys", "_checks", "_frozen", "_secret"),
+    ("types", "geo_types", "script_types", "stream_types", "keys", "_checks", "_frozen", "_secret"),
     ("errors",),
 )
 TOP = tuple(name for row in LAYERS for name in row)
@@ -52,7 +52,7 @@ WORLD = [
     *("select", "selectors", "socket", "ssl", "os", "random", "secrets", "time"),
 ]
 PURE = (
-    *("errors", "types", "script_types", "stream_types", "keys", "_checks", "_frozen", "_secret"),
+    *("errors", "types", "geo_types", "script_types", "stream_types", "keys", "_checks", "_frozen", "_secret"),
     *("retry", "protocol", "commands"),
 )
 # Everything in client/ is pure but the shells; in ext/<layer>/ these files are pure.

@@ -54,6 +54,11 @@ GROUPS = (
     "sorted_set_algebra",
     "streams",
     "stream_groups",
+    "bitmaps",
+    "hyperloglog",
+    "geo",
+    "geo_radius",
+    "vectors",
     "pubsub",
     "scripting",
     "transactions",
@@ -69,7 +74,8 @@ GROUPS = (
 LATE = frozenset(
     {
         *("sorting", "string_parts", "hash_times", "sorted_set_ranges", "sorted_set_algebra"),
-        *("streams", "stream_groups", "pubsub", "scripting", "transactions"),
+        *("streams", "stream_groups", "bitmaps", "hyperloglog", "geo", "geo_radius", "vectors"),
+        *("pubsub", "scripting", "transactions"),
         *("connection", "tracking", "server", "server_commands", "server_health", "acl"),
     }
 )

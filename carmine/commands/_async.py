@@ -9,7 +9,7 @@ What a command is, its group module says; here it only goes out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 from carmine.commands import hashes as _hashes
 from carmine.commands import key_times as _key_times
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
 
     from carmine.commands.arguments import Password
+    from carmine.commands.bitmaps import BitOperation
     from carmine.commands.command import Spec, Words
+    from carmine.commands.geo_words import GeoOrder, GeoRadius, GeoSearch, Sort, Unit
     from carmine.commands.server import SlowCommand
     from carmine.commands.server_health import LatencyEvent, LatencyHistogram
     from carmine.commands.string_parts import LcsMatches
+    from carmine.commands.vectors import Attributes, Vector, VectorSearch
     from carmine.commands.words import InstantMs, Milliseconds
+    from carmine.geo_types import GeoMember, GeoPoint, VectorData, VectorMatch
     from carmine.script_types import FunctionStats, Library
     from carmine.stream_types import ClaimPage, PendingEntry, PendingSummary, StreamConsumer, StreamEntry, StreamGroup
     from carmine.types import (
@@ -1198,6 +1202,169 @@ class AsyncCommands(Generic[T]):
             self, groupname: Arg, consumername: Arg, streams: Items[Key, Arg], count: int | None = None,
             block: Seconds | None = None, noack: bool = False
         ) -> dict[T, list[StreamEntry[T]]]: ...
+
+        # bitmaps
+        async def bitcount(
+            self, key: Key, start: int | None = None, end: int | None = None,
+            unit: Literal["BYTE", "BIT"] | None = None
+        ) -> int: ...
+        async def bitfield(self, key: Key, *operations: BitOperation) -> list[int | None]: ...
+        async def bitfield_ro(self, key: Key, *fields: tuple[str, int | str]) -> list[int]: ...
+        async def bitop(
+            self, operation: Literal["AND", "OR", "XOR", "NOT", "DIFF", "DIFF1", "ANDOR", "ONE"], destination: Key,
+            *keys: Key
+        ) -> int: ...
+        async def bitpos(
+            self, key: Key, bit: bool | Literal[0, 1], start: int | None = None, end: int | None = None,
+            unit: Literal["BYTE", "BIT"] | None = None
+        ) -> int: ...
+        async def getbit(self, key: Key, offset: int) -> bool: ...
+        async def setbit(self, key: Key, offset: int, value: bool | Literal[0, 1]) -> bool: ...
+
+        # hyperloglog
+        async def pfadd(self, key: Key, *elements: Arg | T) -> bool: ...
+        async def pfcount(self, *keys: Key) -> int: ...
+        async def pfmerge(self, destination: Key, *sources: Key) -> bool: ...
+
+        # geo
+        async def geoadd(
+            self, key: Key, places: Items[Arg | T, tuple[float, float]], *, nx: bool = False, xx: bool = False,
+            ch: bool = False
+        ) -> int: ...
+        async def geodist(self, key: Key, member1: Arg | T, member2: Arg | T, unit: Unit = "m") -> float | None: ...
+        async def geohash(self, key: Key, *members: Arg | T) -> list[str | None]: ...
+        async def geopos(self, key: Key, *members: Arg | T) -> list[GeoPoint | None]: ...
+        @overload
+        async def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, **search: Unpack[GeoSearch]
+        ) -> list[T]: ...
+        @overload
+        async def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, withcoord: bool, withdist: bool = False,
+            withhash: bool = False, **search: Unpack[GeoSearch]
+        ) -> list[GeoMember[T]]: ...
+        @overload
+        async def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, withdist: bool, withhash: bool = False,
+            **search: Unpack[GeoSearch]
+        ) -> list[GeoMember[T]]: ...
+        @overload
+        async def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, withhash: bool, **search: Unpack[GeoSearch]
+        ) -> list[GeoMember[T]]: ...
+        @overload
+        async def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, withcoord: bool | None = None,
+            withdist: bool | None = None, withhash: bool | None = None, **search: Unpack[GeoSearch]
+        ) -> list[T] | list[GeoMember[T]]: ...
+        async def geosearch(self, *_: Any, **__: Any) -> Any: ...
+        async def geosearchstore(
+            self, destination: Key, source: Key, *, member: Arg | T | None = None, longitude: float | None = None,
+            latitude: float | None = None, radius: float | None = None, width: float | None = None,
+            height: float | None = None, polygon: Iterable[tuple[float, float]] | None = None, unit: Unit = "m",
+            sort: Sort = None, count: int | None = None, any: bool = False, storedist: bool = False
+        ) -> int: ...
+
+        # geo_radius
+        @overload
+        async def georadius(
+            self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m",
+            **search: Unpack[GeoRadius]
+        ) -> list[GeoMember[T]]: ...
+        @overload
+        async def georadius(
+            self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m", *, store: Key,
+            storedist: bool = False, **search: Unpack[GeoOrder]
+        ) -> int: ...
+        @overload
+        async def georadius(
+            self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m", *,
+            store: Key | None = None, storedist: bool = False, **search: Unpack[GeoRadius]
+        ) -> list[GeoMember[T]] | int: ...
+        async def georadius(self, *_: Any, **__: Any) -> Any: ...
+        async def georadius_ro(
+            self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m", *,
+            withcoord: bool = False, withdist: bool = False, withhash: bool = False, count: int | None = None,
+            any: bool = False, sort: Sort = None
+        ) -> list[GeoMember[T]]: ...
+        @overload
+        async def georadiusbymember(
+            self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", **search: Unpack[GeoRadius]
+        ) -> list[GeoMember[T]]: ...
+        @overload
+        async def georadiusbymember(
+            self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", *, store: Key, storedist: bool = False,
+            **search: Unpack[GeoOrder]
+        ) -> int: ...
+        @overload
+        async def georadiusbymember(
+            self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", *, store: Key | None = None,
+            storedist: bool = False, **search: Unpack[GeoRadius]
+        ) -> list[GeoMember[T]] | int: ...
+        async def georadiusbymember(self, *_: Any, **__: Any) -> Any: ...
+        async def georadiusbymember_ro(
+            self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", *, withcoord: bool = False,
+            withdist: bool = False, withhash: bool = False, count: int | None = None, any: bool = False,
+            sort: Sort = None
+        ) -> list[GeoMember[T]]: ...
+
+        # vectors
+        async def vadd(
+            self, key: Key, vector: Vector, element: Arg, *, reduce: int | None = None, cas: bool = False,
+            quantization: Literal["NOQUANT", "Q8", "BIN"] | None = None, ef: int | None = None,
+            attributes: Attributes | None = None, numlinks: int | None = None
+        ) -> bool: ...
+        async def vcard(self, key: Key) -> int: ...
+        async def vdim(self, key: Key) -> int: ...
+        @overload
+        async def vemb(self, key: Key, element: Arg, *, raw: Literal[False] = False) -> list[float] | None: ...
+        @overload
+        async def vemb(self, key: Key, element: Arg, *, raw: Literal[True]) -> VectorData | None: ...
+        @overload
+        async def vemb(self, key: Key, element: Arg, *, raw: bool) -> list[float] | VectorData | None: ...
+        async def vemb(self, *_: Any, **__: Any) -> Any: ...
+        async def vgetattr(self, key: Key, element: Arg) -> str | None: ...
+        async def vinfo(self, key: Key) -> dict[str, Any] | None: ...
+        async def vismember(self, key: Key, element: Arg) -> bool: ...
+        @overload
+        async def vlinks(
+            self, key: Key, element: Arg, *, withscores: Literal[False] = False
+        ) -> list[list[T]] | None: ...
+        @overload
+        async def vlinks(
+            self, key: Key, element: Arg, *, withscores: Literal[True]
+        ) -> list[list[ScoredMember[T]]] | None: ...
+        @overload
+        async def vlinks(
+            self, key: Key, element: Arg, *, withscores: bool
+        ) -> list[list[T]] | list[list[ScoredMember[T]]] | None: ...
+        async def vlinks(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        async def vrandmember(self, key: Key) -> T | None: ...
+        @overload
+        async def vrandmember(self, key: Key, count: int) -> list[T]: ...
+        async def vrandmember(self, *_: Any, **__: Any) -> Any: ...
+        async def vrem(self, key: Key, element: Arg) -> bool: ...
+        async def vsetattr(self, key: Key, element: Arg, attributes: Attributes) -> bool: ...
+        @overload
+        async def vsim(
+            self, key: Key, *, withscores: Literal[False] = False, withattribs: Literal[False] = False,
+            **search: Unpack[VectorSearch]
+        ) -> list[T]: ...
+        @overload
+        async def vsim(
+            self, key: Key, *, withscores: Literal[True], withattribs: Literal[False] = False,
+            **search: Unpack[VectorSearch]
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        async def vsim(
+            self, key: Key, *, withscores: bool = False, withattribs: Literal[True], **search: Unpack[VectorSearch]
+        ) -> list[VectorMatch[T]]: ...
+        @overload
+        async def vsim(
+            self, key: Key, *, withscores: bool = False, withattribs: bool = False, **search: Unpack[VectorSearch]
+        ) -> list[T] | list[ScoredMember[T]] | list[VectorMatch[T]]: ...
+        async def vsim(self, *_: Any, **__: Any) -> Any: ...
 
         # pubsub
         async def publish(self, channel: Key, message: Arg) -> int: ...

@@ -8,7 +8,7 @@ What a command is, its group module says; here it only goes out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 from carmine.commands import hashes as _hashes
 from carmine.commands import key_times as _key_times
@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from carmine.commands.arguments import Password
+    from carmine.commands.bitmaps import BitOperation
     from carmine.commands.command import Reply, Spec, Words
+    from carmine.commands.geo_words import GeoOrder, GeoRadius, GeoSearch, Sort, Unit
     from carmine.commands.server import SlowCommand
     from carmine.commands.server_health import LatencyEvent, LatencyHistogram
     from carmine.commands.string_parts import LcsMatches
+    from carmine.commands.vectors import Attributes, Vector, VectorSearch
     from carmine.commands.words import InstantMs, Milliseconds
+    from carmine.geo_types import GeoMember, GeoPoint, VectorData, VectorMatch
     from carmine.script_types import FunctionStats, Library
     from carmine.stream_types import ClaimPage, PendingEntry, PendingSummary, StreamConsumer, StreamEntry, StreamGroup
     from carmine.types import (
@@ -1195,6 +1199,169 @@ class PipelineCommands(Generic[T]):
             self, groupname: Arg, consumername: Arg, streams: Items[Key, Arg], count: int | None = None,
             block: Seconds | None = None, noack: bool = False
         ) -> Reply[dict[T, list[StreamEntry[T]]]]: ...
+
+        # bitmaps
+        def bitcount(
+            self, key: Key, start: int | None = None, end: int | None = None,
+            unit: Literal["BYTE", "BIT"] | None = None
+        ) -> Reply[int]: ...
+        def bitfield(self, key: Key, *operations: BitOperation) -> Reply[list[int | None]]: ...
+        def bitfield_ro(self, key: Key, *fields: tuple[str, int | str]) -> Reply[list[int]]: ...
+        def bitop(
+            self, operation: Literal["AND", "OR", "XOR", "NOT", "DIFF", "DIFF1", "ANDOR", "ONE"], destination: Key,
+            *keys: Key
+        ) -> Reply[int]: ...
+        def bitpos(
+            self, key: Key, bit: bool | Literal[0, 1], start: int | None = None, end: int | None = None,
+            unit: Literal["BYTE", "BIT"] | None = None
+        ) -> Reply[int]: ...
+        def getbit(self, key: Key, offset: int) -> Reply[bool]: ...
+        def setbit(self, key: Key, offset: int, value: bool | Literal[0, 1]) -> Reply[bool]: ...
+
+        # hyperloglog
+        def pfadd(self, key: Key, *elements: Arg | T) -> Reply[bool]: ...
+        def pfcount(self, *keys: Key) -> Reply[int]: ...
+        def pfmerge(self, destination: Key, *sources: Key) -> Reply[bool]: ...
+
+        # geo
+        def geoadd(
+            self, key: Key, places: Items[Arg | T, tuple[float, float]], *, nx: bool = False, xx: bool = False,
+            ch: bool = False
+        ) -> Reply[int]: ...
+        def geodist(self, key: Key, member1: Arg | T, member2: Arg | T, unit: Unit = "m") -> Reply[float | None]: ...
+        def geohash(self, key: Key, *members: Arg | T) -> Reply[list[str | None]]: ...
+        def geopos(self, key: Key, *members: Arg | T) -> Reply[list[GeoPoint | None]]: ...
+        @overload
+        def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, **search: Unpack[GeoSearch]
+        ) -> Reply[list[T]]: ...
+        @overload
+        def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, withcoord: bool, withdist: bool = False,
+            withhash: bool = False, **search: Unpack[GeoSearch]
+        ) -> Reply[list[GeoMember[T]]]: ...
+        @overload
+        def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, withdist: bool, withhash: bool = False,
+            **search: Unpack[GeoSearch]
+        ) -> Reply[list[GeoMember[T]]]: ...
+        @overload
+        def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, withhash: bool, **search: Unpack[GeoSearch]
+        ) -> Reply[list[GeoMember[T]]]: ...
+        @overload
+        def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, withcoord: bool | None = None,
+            withdist: bool | None = None, withhash: bool | None = None, **search: Unpack[GeoSearch]
+        ) -> Reply[list[T] | list[GeoMember[T]]]: ...
+        def geosearch(self, *_: Any, **__: Any) -> Any: ...
+        def geosearchstore(
+            self, destination: Key, source: Key, *, member: Arg | T | None = None, longitude: float | None = None,
+            latitude: float | None = None, radius: float | None = None, width: float | None = None,
+            height: float | None = None, polygon: Iterable[tuple[float, float]] | None = None, unit: Unit = "m",
+            sort: Sort = None, count: int | None = None, any: bool = False, storedist: bool = False
+        ) -> Reply[int]: ...
+
+        # geo_radius
+        @overload
+        def georadius(
+            self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m",
+            **search: Unpack[GeoRadius]
+        ) -> Reply[list[GeoMember[T]]]: ...
+        @overload
+        def georadius(
+            self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m", *, store: Key,
+            storedist: bool = False, **search: Unpack[GeoOrder]
+        ) -> Reply[int]: ...
+        @overload
+        def georadius(
+            self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m", *,
+            store: Key | None = None, storedist: bool = False, **search: Unpack[GeoRadius]
+        ) -> Reply[list[GeoMember[T]] | int]: ...
+        def georadius(self, *_: Any, **__: Any) -> Any: ...
+        def georadius_ro(
+            self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m", *,
+            withcoord: bool = False, withdist: bool = False, withhash: bool = False, count: int | None = None,
+            any: bool = False, sort: Sort = None
+        ) -> Reply[list[GeoMember[T]]]: ...
+        @overload
+        def georadiusbymember(
+            self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", **search: Unpack[GeoRadius]
+        ) -> Reply[list[GeoMember[T]]]: ...
+        @overload
+        def georadiusbymember(
+            self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", *, store: Key, storedist: bool = False,
+            **search: Unpack[GeoOrder]
+        ) -> Reply[int]: ...
+        @overload
+        def georadiusbymember(
+            self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", *, store: Key | None = None,
+            storedist: bool = False, **search: Unpack[GeoRadius]
+        ) -> Reply[list[GeoMember[T]] | int]: ...
+        def georadiusbymember(self, *_: Any, **__: Any) -> Any: ...
+        def georadiusbymember_ro(
+            self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", *, withcoord: bool = False,
+            withdist: bool = False, withhash: bool = False, count: int | None = None, any: bool = False,
+            sort: Sort = None
+        ) -> Reply[list[GeoMember[T]]]: ...
+
+        # vectors
+        def vadd(
+            self, key: Key, vector: Vector, element: Arg, *, reduce: int | None = None, cas: bool = False,
+            quantization: Literal["NOQUANT", "Q8", "BIN"] | None = None, ef: int | None = None,
+            attributes: Attributes | None = None, numlinks: int | None = None
+        ) -> Reply[bool]: ...
+        def vcard(self, key: Key) -> Reply[int]: ...
+        def vdim(self, key: Key) -> Reply[int]: ...
+        @overload
+        def vemb(self, key: Key, element: Arg, *, raw: Literal[False] = False) -> Reply[list[float] | None]: ...
+        @overload
+        def vemb(self, key: Key, element: Arg, *, raw: Literal[True]) -> Reply[VectorData | None]: ...
+        @overload
+        def vemb(self, key: Key, element: Arg, *, raw: bool) -> Reply[list[float] | VectorData | None]: ...
+        def vemb(self, *_: Any, **__: Any) -> Any: ...
+        def vgetattr(self, key: Key, element: Arg) -> Reply[str | None]: ...
+        def vinfo(self, key: Key) -> Reply[dict[str, Any] | None]: ...
+        def vismember(self, key: Key, element: Arg) -> Reply[bool]: ...
+        @overload
+        def vlinks(
+            self, key: Key, element: Arg, *, withscores: Literal[False] = False
+        ) -> Reply[list[list[T]] | None]: ...
+        @overload
+        def vlinks(
+            self, key: Key, element: Arg, *, withscores: Literal[True]
+        ) -> Reply[list[list[ScoredMember[T]]] | None]: ...
+        @overload
+        def vlinks(
+            self, key: Key, element: Arg, *, withscores: bool
+        ) -> Reply[list[list[T]] | list[list[ScoredMember[T]]] | None]: ...
+        def vlinks(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        def vrandmember(self, key: Key) -> Reply[T | None]: ...
+        @overload
+        def vrandmember(self, key: Key, count: int) -> Reply[list[T]]: ...
+        def vrandmember(self, *_: Any, **__: Any) -> Any: ...
+        def vrem(self, key: Key, element: Arg) -> Reply[bool]: ...
+        def vsetattr(self, key: Key, element: Arg, attributes: Attributes) -> Reply[bool]: ...
+        @overload
+        def vsim(
+            self, key: Key, *, withscores: Literal[False] = False, withattribs: Literal[False] = False,
+            **search: Unpack[VectorSearch]
+        ) -> Reply[list[T]]: ...
+        @overload
+        def vsim(
+            self, key: Key, *, withscores: Literal[True], withattribs: Literal[False] = False,
+            **search: Unpack[VectorSearch]
+        ) -> Reply[list[ScoredMember[T]]]: ...
+        @overload
+        def vsim(
+            self, key: Key, *, withscores: bool = False, withattribs: Literal[True], **search: Unpack[VectorSearch]
+        ) -> Reply[list[VectorMatch[T]]]: ...
+        @overload
+        def vsim(
+            self, key: Key, *, withscores: bool = False, withattribs: bool = False, **search: Unpack[VectorSearch]
+        ) -> Reply[list[T] | list[ScoredMember[T]] | list[VectorMatch[T]]]: ...
+        def vsim(self, *_: Any, **__: Any) -> Any: ...
 
         # pubsub
         def publish(self, channel: Key, message: Arg) -> Reply[int]: ...

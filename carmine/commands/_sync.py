@@ -8,7 +8,7 @@ What a command is, its group module says; here it only goes out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 from carmine.commands import hashes as _hashes
 from carmine.commands import key_times as _key_times
@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from carmine.commands import acl as _acl
+    from carmine.commands import bitmaps as _bitmaps
     from carmine.commands import connection as _connection
+    from carmine.commands import geo as _geo
+    from carmine.commands import geo_radius as _geo_radius
     from carmine.commands import hash_times as _hash_times
+    from carmine.commands import hyperloglog as _hyperloglog
     from carmine.commands import pubsub as _pubsub
     from carmine.commands import scripting as _scripting
     from carmine.commands import server as _server
@@ -39,12 +43,17 @@ if TYPE_CHECKING:
     from carmine.commands import string_parts as _string_parts
     from carmine.commands import tracking as _tracking
     from carmine.commands import transactions as _transactions
+    from carmine.commands import vectors as _vectors
     from carmine.commands.arguments import Password
+    from carmine.commands.bitmaps import BitOperation
     from carmine.commands.command import Spec, Words
+    from carmine.commands.geo_words import GeoOrder, GeoRadius, GeoSearch, Sort, Unit
     from carmine.commands.server import SlowCommand
     from carmine.commands.server_health import LatencyEvent, LatencyHistogram
     from carmine.commands.string_parts import LcsMatches
+    from carmine.commands.vectors import Attributes, Vector, VectorSearch
     from carmine.commands.words import InstantMs, Milliseconds
+    from carmine.geo_types import GeoMember, GeoPoint, VectorData, VectorMatch
     from carmine.script_types import FunctionStats, Library
     from carmine.stream_types import ClaimPage, PendingEntry, PendingSummary, StreamConsumer, StreamEntry, StreamGroup
     from carmine.types import (
@@ -66,8 +75,12 @@ if TYPE_CHECKING:
     )
 else:
     _acl = LateGroup("acl", globals())
+    _bitmaps = LateGroup("bitmaps", globals())
     _connection = LateGroup("connection", globals())
+    _geo = LateGroup("geo", globals())
+    _geo_radius = LateGroup("geo_radius", globals())
     _hash_times = LateGroup("hash_times", globals())
+    _hyperloglog = LateGroup("hyperloglog", globals())
     _pubsub = LateGroup("pubsub", globals())
     _scripting = LateGroup("scripting", globals())
     _server = LateGroup("server", globals())
@@ -81,6 +94,7 @@ else:
     _string_parts = LateGroup("string_parts", globals())
     _tracking = LateGroup("tracking", globals())
     _transactions = LateGroup("transactions", globals())
+    _vectors = LateGroup("vectors", globals())
 
 __all__ = ["Commands"]
 
@@ -3535,6 +3549,646 @@ class Commands(Generic[T]):
         Since: 5.0.0. Cost: O(entries read). Source: redis.io/commands/xreadgroup
         """
         command = _stream_groups.xreadgroup(groupname, consumername, streams, count, block, noack)
+        return self._execute(command.spec, command.words)
+
+    # bitmaps
+
+    def bitcount(
+        self, key: Key, start: int | None = None, end: int | None = None, unit: Literal["BYTE", "BIT"] | None = None
+    ) -> int:
+        """BITCOUNT: count the bits that are set.
+
+        Args:
+            key: The string; 0 where it is missing.
+            start: The first byte, or bit, that counts.
+            end: The last one; the last of all when not given.
+            unit: What `start` and `end` count: bytes when not given (from 7.0).
+
+        Raises:
+            UsageError: An end or a unit without a start.
+
+        Since: 2.6.0. Cost: O(bytes). Source: redis.io/commands/bitcount
+        """
+        command = _bitmaps.bitcount(key, start, end, unit)
+        return self._execute(command.spec, command.words)
+
+    def bitfield(self, key: Key, *operations: BitOperation) -> list[int | None]:
+        """BITFIELD: read, set and increment whole numbers within a string, all in one step.
+
+        Args:
+            key: The string; made, or made longer, as needed.
+            *operations: In this order: `("GET", "u8", 0)`, `("SET", "i5", "#3", 7)`, `("INCRBY", "u2", 100, 1)`;
+                and `("OVERFLOW", "FAIL")` for those behind it: WRAP (as without it), SAT (the limit), FAIL.
+
+        Returns:
+            For each but OVERFLOW the number there: before SET, after INCRBY; None where FAIL kept it as it was.
+
+        Raises:
+            UsageError: A step that is none.
+
+        Since: 3.2.0. Cost: O(operations). Source: redis.io/commands/bitfield
+        """
+        return self._execute(_bitmaps._BITFIELD, (b"BITFIELD", key, *_bitmaps._steps(operations)))
+
+    def bitfield_ro(self, key: Key, *fields: tuple[str, int | str]) -> list[int]:
+        """BITFIELD_RO: read whole numbers within a string; replicas may answer it.
+
+        Args:
+            key: The string.
+            *fields: Encoding and offset of each, such as `("u8", 0)`.
+
+        Raises:
+            UsageError: A field that is none.
+
+        Since: 6.0.0. Cost: O(fields). Source: redis.io/commands/bitfield_ro
+        """
+        command = _bitmaps.bitfield_ro(key, *fields)
+        return self._execute(command.spec, command.words)
+
+    def bitop(
+        self, operation: Literal["AND", "OR", "XOR", "NOT", "DIFF", "DIFF1", "ANDOR", "ONE"], destination: Key,
+        *keys: Key
+    ) -> int:
+        """BITOP: combine strings bit by bit, and store what comes of it.
+
+        Args:
+            operation: NOT takes one key; DIFF, DIFF1, ANDOR and ONE are from Redis 8.2.
+            destination: Where the result goes.
+            *keys: The strings; a missing one is all zeros.
+
+        Returns:
+            How many bytes the result has.
+
+        Since: 2.6.0. Cost: O(bytes). Source: redis.io/commands/bitop
+        """
+        return self._execute(_bitmaps._BITOP, (b"BITOP", operation, destination, *keys))
+
+    def bitpos(
+        self, key: Key, bit: bool | Literal[0, 1], start: int | None = None, end: int | None = None,
+        unit: Literal["BYTE", "BIT"] | None = None
+    ) -> int:
+        """BITPOS: find the first bit that is set, or not.
+
+        Args:
+            key: The string.
+            bit: What to look for.
+            start: The first byte, or bit, to look at.
+            end: The last one. Without it the string counts as followed by zeros without end.
+            unit: What `start` and `end` count: bytes when not given (from 7.0).
+
+        Returns:
+            Its position, counted in bits from the beginning of the string; -1 where there is none.
+
+        Raises:
+            UsageError: An end without a start, a unit without an end, or no bit.
+
+        Since: 2.8.7. Cost: O(bytes). Source: redis.io/commands/bitpos
+        """
+        command = _bitmaps.bitpos(key, bit, start, end, unit)
+        return self._execute(command.spec, command.words)
+
+    def getbit(self, key: Key, offset: int) -> bool:
+        """GETBIT: read a bit; False beyond the end.
+
+        Since: 2.2.0. Cost: O(1). Source: redis.io/commands/getbit
+        """
+        return self._execute(_bitmaps._GETBIT, (b"GETBIT", key, offset))
+
+    def setbit(self, key: Key, offset: int, value: bool | Literal[0, 1]) -> bool:
+        """SETBIT: set or clear a bit; a string that is too short grows, with zeros.
+
+        Returns:
+            The bit that was there.
+
+        Raises:
+            UsageError: The value is no bit.
+
+        Since: 2.2.0. Cost: O(1), or O(offset) when it grows. Source: redis.io/commands/setbit
+        """
+        return self._execute(_bitmaps._SETBIT, (b"SETBIT", key, offset, _bitmaps._bit("SETBIT", value)))
+
+    # hyperloglog
+
+    def pfadd(self, key: Key, *elements: Arg | T) -> bool:
+        """PFADD: count elements in; without any the key is made.
+
+        Returns:
+            Whether the estimate changed, or the key was made.
+
+        Since: 2.8.9. Cost: O(elements). Source: redis.io/commands/pfadd
+        """
+        return self._execute(_hyperloglog._PFADD, (b"PFADD", key, *elements))
+
+    def pfcount(self, *keys: Key) -> int:
+        """PFCOUNT: estimate how many different elements there were, in all of the keys together; 0.81 % off on average.
+
+        Since: 2.8.9. Cost: O(1), with several keys O(keys) and slower. Source: redis.io/commands/pfcount
+        """
+        return self._execute(_hyperloglog._PFCOUNT, (b"PFCOUNT", *keys))
+
+    def pfmerge(self, destination: Key, *sources: Key) -> bool:
+        """PFMERGE: count into one key what others have counted; what it had counted itself stays.
+
+        Returns:
+            True.
+
+        Since: 2.8.9. Cost: O(sources). Source: redis.io/commands/pfmerge
+        """
+        return self._execute(_hyperloglog._PFMERGE, (b"PFMERGE", destination, *sources))
+
+    # geo
+
+    def geoadd(
+        self, key: Key, places: Items[Arg | T, tuple[float, float]], *, nx: bool = False, xx: bool = False,
+        ch: bool = False
+    ) -> int:
+        """GEOADD: put members at places.
+
+        Args:
+            key: The sorted set.
+            places: `(longitude, latitude)` by member.
+            nx: Only new members.
+            xx: Only members that are there.
+            ch: Count those that moved, too.
+
+        Returns:
+            How many members are new; with `ch` how many are new or moved.
+
+        Raises:
+            UsageError: No member, a place that is none, or `nx` and `xx` together.
+
+        Since: 3.2.0 (`nx`, `xx`, `ch` 6.2.0). Cost: O(places * log(members)). Source: redis.io/commands/geoadd
+        """
+        command = _geo.geoadd(key, places, nx=nx, xx=xx, ch=ch)
+        return self._execute(command.spec, command.words)
+
+    def geodist(self, key: Key, member1: Arg | T, member2: Arg | T, unit: Unit = "m") -> float | None:
+        """GEODIST: measure how far two members are apart; None where one is missing.
+
+        Since: 3.2.0. Cost: O(1). Source: redis.io/commands/geodist
+        """
+        return self._execute(_geo._GEODIST, (b"GEODIST", key, member1, member2, unit))
+
+    def geohash(self, key: Key, *members: Arg | T) -> list[str | None]:
+        """GEOHASH: read places as Geohash texts of eleven letters; None for a member that is missing.
+
+        Since: 3.2.0. Cost: O(members). Source: redis.io/commands/geohash
+        """
+        return self._execute(_geo._GEOHASH, (b"GEOHASH", key, *members))
+
+    def geopos(self, key: Key, *members: Arg | T) -> list[GeoPoint | None]:
+        """GEOPOS: read places; None for a member that is missing.
+
+        Since: 3.2.0. Cost: O(members). Source: redis.io/commands/geopos
+        """
+        return self._execute(_geo._GEOPOS, (b"GEOPOS", key, *members))
+
+    if TYPE_CHECKING:
+
+        @overload
+        def geosearch(self, key: Key, *, member: Arg | T | None = None, **search: Unpack[GeoSearch]) -> list[T]: ...
+        @overload
+        def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, withcoord: bool, withdist: bool = False,
+            withhash: bool = False, **search: Unpack[GeoSearch]
+        ) -> list[GeoMember[T]]: ...
+        @overload
+        def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, withdist: bool, withhash: bool = False,
+            **search: Unpack[GeoSearch]
+        ) -> list[GeoMember[T]]: ...
+        @overload
+        def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, withhash: bool, **search: Unpack[GeoSearch]
+        ) -> list[GeoMember[T]]: ...
+        @overload
+        def geosearch(
+            self, key: Key, *, member: Arg | T | None = None, withcoord: bool | None = None,
+            withdist: bool | None = None, withhash: bool | None = None, **search: Unpack[GeoSearch]
+        ) -> list[T] | list[GeoMember[T]]: ...
+
+    def geosearch(
+        self, key: Key, *, member: Arg | T | None = None, longitude: float | None = None, latitude: float | None = None,
+        radius: float | None = None, width: float | None = None, height: float | None = None,
+        polygon: Iterable[tuple[float, float]] | None = None, unit: Unit = "m", sort: Sort = None,
+        count: int | None = None, any: bool = False, withcoord: bool | None = None, withdist: bool | None = None,
+        withhash: bool | None = None
+    ) -> Any:
+        """GEOSEARCH: find members within a circle, a box or a polygon.
+
+        Args:
+            key: The sorted set.
+            member: The centre is where this member is.
+            longitude: Or here, with `latitude`.
+            latitude: With `longitude`.
+            radius: The area is a circle.
+            width: Or a box, with `height`.
+            height: With `width`.
+            polygon: Or lies between these `(longitude, latitude)`; it takes no centre (Valkey 9.0).
+            unit: What the area, and distances in the reply, are counted in.
+            sort: The nearest first (ASC), or the farthest.
+            count: How many at most: the nearest, unless sorted otherwise.
+            any: Whatever `count` members are found first.
+            withcoord: Tell where each is.
+            withdist: Tell how far each is.
+            withhash: Tell each one's place as a number.
+
+        Returns:
+            Members; once one of the last three is given, True or False, GeoMember.
+
+        Raises:
+            UsageError: Not one centre and one area, or `any` without `count`.
+
+        Wire: Coordinates are text on RESP2, distances on both.
+
+        Since: 6.2.0. Cost: O(members in the box around the area + log(members)). Source: redis.io/commands/geosearch
+        """
+        command = _geo.geosearch(
+            key, member=member, longitude=longitude, latitude=latitude, radius=radius, width=width, height=height,
+            polygon=polygon, unit=unit, sort=sort, count=count, any=any, withcoord=withcoord, withdist=withdist,
+            withhash=withhash
+        )
+        return self._execute(command.spec, command.words)
+
+    def geosearchstore(
+        self, destination: Key, source: Key, *, member: Arg | T | None = None, longitude: float | None = None,
+        latitude: float | None = None, radius: float | None = None, width: float | None = None,
+        height: float | None = None, polygon: Iterable[tuple[float, float]] | None = None, unit: Unit = "m",
+        sort: Sort = None, count: int | None = None, any: bool = False, storedist: bool = False
+    ) -> int:
+        """GEOSEARCHSTORE: find members as GEOSEARCH does, and store them.
+
+        Args:
+            destination: Where they go, in place of what is there.
+            source: The sorted set to search; the others as of `geosearch`.
+            member: As there.
+            longitude: As there.
+            latitude: As there.
+            radius: As there.
+            width: As there.
+            height: As there.
+            polygon: As there.
+            unit: As there.
+            sort: As there.
+            count: As there.
+            any: As there.
+            storedist: Store distances as scores, in place of the places.
+
+        Returns:
+            How many were stored.
+
+        Raises:
+            UsageError: As of `geosearch`.
+
+        Since: 6.2.0. Cost: As of `geosearch`. Source: redis.io/commands/geosearchstore
+        """
+        command = _geo.geosearchstore(
+            destination, source, member=member, longitude=longitude, latitude=latitude, radius=radius, width=width,
+            height=height, polygon=polygon, unit=unit, sort=sort, count=count, any=any, storedist=storedist
+        )
+        return self._execute(command.spec, command.words)
+
+    # geo_radius
+
+    if TYPE_CHECKING:
+
+        @overload
+        def georadius(
+            self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m",
+            **search: Unpack[GeoRadius]
+        ) -> list[GeoMember[T]]: ...
+        @overload
+        def georadius(
+            self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m", *, store: Key,
+            storedist: bool = False, **search: Unpack[GeoOrder]
+        ) -> int: ...
+        @overload
+        def georadius(
+            self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m", *,
+            store: Key | None = None, storedist: bool = False, **search: Unpack[GeoRadius]
+        ) -> list[GeoMember[T]] | int: ...
+
+    def georadius(
+        self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m", *, withcoord: bool = False,
+        withdist: bool = False, withhash: bool = False, count: int | None = None, any: bool = False, sort: Sort = None,
+        store: Key | None = None, storedist: bool = False
+    ) -> Any:
+        """GEORADIUS: find members around a place; `geosearch` has replaced it.
+
+        Args:
+            key: The sorted set.
+            longitude: The centre.
+            latitude: The centre.
+            radius: How far around.
+            unit: What it and distances are counted in.
+            withcoord: Tell where each is.
+            withdist: Tell how far each is.
+            withhash: Tell each one's place as a number.
+            count: How many at most.
+            any: Whatever `count` members are found first.
+            sort: The nearest first (ASC), or the farthest.
+            store: Store them here instead.
+            storedist: Store distances as scores, in place of the places.
+
+        Returns:
+            GeoMember, or how many were stored.
+
+        Raises:
+            UsageError: `any` without `count`.
+
+        Since: 3.2.0. Cost: As of `geosearch`. Source: redis.io/commands/georadius
+        """
+        command = _geo_radius.georadius(
+            key, longitude, latitude, radius, unit, withcoord=withcoord, withdist=withdist, withhash=withhash,
+            count=count, any=any, sort=sort, store=store, storedist=storedist
+        )
+        return self._execute(command.spec, command.words)
+
+    def georadius_ro(
+        self, key: Key, longitude: float, latitude: float, radius: float, unit: Unit = "m", *, withcoord: bool = False,
+        withdist: bool = False, withhash: bool = False, count: int | None = None, any: bool = False, sort: Sort = None
+    ) -> list[GeoMember[T]]:
+        """GEORADIUS_RO: find members around a place; replicas may answer it. As `georadius`.
+
+        Since: 3.2.10. Cost: As of `geosearch`. Source: redis.io/commands/georadius_ro
+        """
+        command = _geo_radius.georadius_ro(
+            key, longitude, latitude, radius, unit, withcoord=withcoord, withdist=withdist, withhash=withhash,
+            count=count, any=any, sort=sort
+        )
+        return self._execute(command.spec, command.words)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def georadiusbymember(
+            self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", **search: Unpack[GeoRadius]
+        ) -> list[GeoMember[T]]: ...
+        @overload
+        def georadiusbymember(
+            self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", *, store: Key, storedist: bool = False,
+            **search: Unpack[GeoOrder]
+        ) -> int: ...
+        @overload
+        def georadiusbymember(
+            self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", *, store: Key | None = None,
+            storedist: bool = False, **search: Unpack[GeoRadius]
+        ) -> list[GeoMember[T]] | int: ...
+
+    def georadiusbymember(
+        self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", *, withcoord: bool = False,
+        withdist: bool = False, withhash: bool = False, count: int | None = None, any: bool = False, sort: Sort = None,
+        store: Key | None = None, storedist: bool = False
+    ) -> Any:
+        """GEORADIUSBYMEMBER: find members around a member; `geosearch` has replaced it. As `georadius`.
+
+        Since: 3.2.0. Cost: As of `geosearch`. Source: redis.io/commands/georadiusbymember
+        """
+        command = _geo_radius.georadiusbymember(
+            key, member, radius, unit, withcoord=withcoord, withdist=withdist, withhash=withhash, count=count, any=any,
+            sort=sort, store=store, storedist=storedist
+        )
+        return self._execute(command.spec, command.words)
+
+    def georadiusbymember_ro(
+        self, key: Key, member: Arg | T, radius: float, unit: Unit = "m", *, withcoord: bool = False,
+        withdist: bool = False, withhash: bool = False, count: int | None = None, any: bool = False, sort: Sort = None
+    ) -> list[GeoMember[T]]:
+        """GEORADIUSBYMEMBER_RO: find members around a member; replicas may answer it. As `georadius`.
+
+        Since: 3.2.10. Cost: As of `geosearch`. Source: redis.io/commands/georadiusbymember_ro
+        """
+        command = _geo_radius.georadiusbymember_ro(
+            key, member, radius, unit, withcoord=withcoord, withdist=withdist, withhash=withhash, count=count, any=any,
+            sort=sort
+        )
+        return self._execute(command.spec, command.words)
+
+    # vectors
+
+    def vadd(
+        self, key: Key, vector: Vector, element: Arg, *, reduce: int | None = None, cas: bool = False,
+        quantization: Literal["NOQUANT", "Q8", "BIN"] | None = None, ef: int | None = None,
+        attributes: Attributes | None = None, numlinks: int | None = None
+    ) -> bool:
+        """VADD: put an element with its vector into a vector set, or give it another vector.
+
+        Args:
+            key: The vector set; the first element decides its dimension and how vectors are kept.
+            vector: As many numbers as all others have.
+            element: Its name.
+            reduce: Keep so many dimensions only, by a random projection.
+            cas: Search for neighbours in a thread of the server's, which blocks others less.
+            quantization: Keep whole numbers, bytes (as without it) or bits.
+            ef: How hard to look for neighbours; 200 when not given.
+            attributes: What `vsim` can filter by.
+            numlinks: How many links an element has at most; 16 when not given.
+
+        Returns:
+            Whether the element is new.
+
+        Raises:
+            UsageError: The vector or the attributes are none.
+
+        Since: Redis 8.0.0, not on Valkey. Cost: O(log(elements)). Source: redis.io/commands/vadd
+        """
+        command = _vectors.vadd(
+            key, vector, element, reduce=reduce, cas=cas, quantization=quantization, ef=ef, attributes=attributes,
+            numlinks=numlinks
+        )
+        return self._execute(command.spec, command.words)
+
+    def vcard(self, key: Key) -> int:
+        """VCARD: count the elements; 0 where there is no vector set.
+
+        Since: Redis 8.0.0, not on Valkey. Cost: O(1). Source: redis.io/commands/vcard
+        """
+        return self._execute(_vectors._VCARD, (b"VCARD", key))
+
+    def vdim(self, key: Key) -> int:
+        """VDIM: read how many numbers the vectors have.
+
+        Raises:
+            ServerError: There is no such vector set.
+
+        Since: Redis 8.0.0, not on Valkey. Cost: O(1). Source: redis.io/commands/vdim
+        """
+        return self._execute(_vectors._VDIM, (b"VDIM", key))
+
+    if TYPE_CHECKING:
+
+        @overload
+        def vemb(self, key: Key, element: Arg, *, raw: Literal[False] = False) -> list[float] | None: ...
+        @overload
+        def vemb(self, key: Key, element: Arg, *, raw: Literal[True]) -> VectorData | None: ...
+        @overload
+        def vemb(self, key: Key, element: Arg, *, raw: bool) -> list[float] | VectorData | None: ...
+
+    def vemb(self, key: Key, element: Arg, *, raw: bool = False) -> Any:
+        """VEMB: read the vector of an element, about as it was given; None where there is none.
+
+        Args:
+            key: The vector set.
+            element: The name.
+            raw: As the server holds it.
+
+        Since: Redis 8.0.0, not on Valkey. Cost: O(dimensions). Source: redis.io/commands/vemb
+        """
+        command = _vectors.vemb(key, element, raw=raw)
+        return self._execute(command.spec, command.words)
+
+    def vgetattr(self, key: Key, element: Arg) -> str | None:
+        """VGETATTR: read the attributes of an element, the JSON text that was set; None where it has none.
+
+        Since: Redis 8.0.0, not on Valkey. Cost: O(1). Source: redis.io/commands/vgetattr
+        """
+        return self._execute(_vectors._VGETATTR, (b"VGETATTR", key, element))
+
+    def vinfo(self, key: Key) -> dict[str, Any] | None:
+        """VINFO: read what the server knows of a vector set, such as "size" and "vector-dim"; None where there is none.
+
+        Since: Redis 8.0.0, not on Valkey. Cost: O(1). Source: redis.io/commands/vinfo
+        """
+        return self._execute(_vectors._VINFO, (b"VINFO", key))
+
+    def vismember(self, key: Key, element: Arg) -> bool:
+        """VISMEMBER: tell whether an element is there.
+
+        Since: Redis 8.0.0, not on Valkey. Cost: O(1). Source: redis.io/commands/vismember
+        """
+        return self._execute(_vectors._VISMEMBER, (b"VISMEMBER", key, element))
+
+    if TYPE_CHECKING:
+
+        @overload
+        def vlinks(self, key: Key, element: Arg, *, withscores: Literal[False] = False) -> list[list[T]] | None: ...
+        @overload
+        def vlinks(
+            self, key: Key, element: Arg, *, withscores: Literal[True]
+        ) -> list[list[ScoredMember[T]]] | None: ...
+        @overload
+        def vlinks(
+            self, key: Key, element: Arg, *, withscores: bool
+        ) -> list[list[T]] | list[list[ScoredMember[T]]] | None: ...
+
+    def vlinks(self, key: Key, element: Arg, *, withscores: bool = False) -> Any:
+        """VLINKS: read to which elements one is linked, layer by layer from the highest; None where there is none.
+
+        Args:
+            key: The vector set.
+            element: The name.
+            withscores: Tell how alike they are.
+
+        Since: Redis 8.0.0, not on Valkey. Cost: O(links). Source: redis.io/commands/vlinks
+        """
+        if withscores:
+            return self._execute(_vectors._VLINKS_SCORES, (b"VLINKS", key, element, b"WITHSCORES"))
+        return self._execute(_vectors._VLINKS, (b"VLINKS", key, element))
+
+    if TYPE_CHECKING:
+
+        @overload
+        def vrandmember(self, key: Key) -> T | None: ...
+        @overload
+        def vrandmember(self, key: Key, count: int) -> list[T]: ...
+
+    def vrandmember(self, key: Key, count: int | None = None) -> Any:
+        """VRANDMEMBER: get elements by chance.
+
+        Args:
+            key: The vector set.
+            count: So many different ones at most; below zero so many, some of them perhaps twice.
+
+        Returns:
+            One element or None; with `count` a list.
+
+        Since: Redis 8.0.0, not on Valkey. Cost: O(count). Source: redis.io/commands/vrandmember
+        """
+        return self._execute(
+            _vectors._VRANDMEMBER, (b"VRANDMEMBER", key) if count is None else (b"VRANDMEMBER", key, count)
+        )
+
+    def vrem(self, key: Key, element: Arg) -> bool:
+        """VREM: remove an element.
+
+        Returns:
+            Whether it was there.
+
+        Since: Redis 8.0.0, not on Valkey. Cost: O(log(elements)). Source: redis.io/commands/vrem
+        """
+        return self._execute(_vectors._VREM, (b"VREM", key, element))
+
+    def vsetattr(self, key: Key, element: Arg, attributes: Attributes) -> bool:
+        """VSETATTR: give an element other attributes; an empty text takes them away.
+
+        Returns:
+            Whether the element is there.
+
+        Raises:
+            UsageError: The attributes are neither text nor a dict that JSON can hold.
+
+        Since: Redis 8.0.0, not on Valkey. Cost: O(1). Source: redis.io/commands/vsetattr
+        """
+        return self._execute(
+            _vectors._VSETATTR, (b"VSETATTR", key, element, _vectors._attributes("VSETATTR", attributes))
+        )
+
+    if TYPE_CHECKING:
+
+        @overload
+        def vsim(
+            self, key: Key, *, withscores: Literal[False] = False, withattribs: Literal[False] = False,
+            **search: Unpack[VectorSearch]
+        ) -> list[T]: ...
+        @overload
+        def vsim(
+            self, key: Key, *, withscores: Literal[True], withattribs: Literal[False] = False,
+            **search: Unpack[VectorSearch]
+        ) -> list[ScoredMember[T]]: ...
+        @overload
+        def vsim(
+            self, key: Key, *, withscores: bool = False, withattribs: Literal[True], **search: Unpack[VectorSearch]
+        ) -> list[VectorMatch[T]]: ...
+        @overload
+        def vsim(
+            self, key: Key, *, withscores: bool = False, withattribs: bool = False, **search: Unpack[VectorSearch]
+        ) -> list[T] | list[ScoredMember[T]] | list[VectorMatch[T]]: ...
+
+    def vsim(
+        self, key: Key, *, element: Arg | None = None, vector: Vector | None = None, withscores: bool = False,
+        withattribs: bool = False, count: int | None = None, epsilon: float | None = None, ef: int | None = None,
+        filter: str | None = None, filter_ef: int | None = None, truth: bool = False, nothread: bool = False
+    ) -> Any:
+        """VSIM: find the elements that are most like a vector, the likest first.
+
+        Args:
+            key: The vector set.
+            element: Like this element.
+            vector: Or like this vector.
+            withscores: Tell how alike: from 1, the same direction, to 0, the opposite one.
+            withattribs: Tell that and the attributes (from 8.2).
+            count: How many at most; 10 when not given.
+            epsilon: Only those whose score is at least 1 - epsilon (from 8.2).
+            ef: How hard to search; more finds more of the likest, slower.
+            filter: Only those whose attributes fit, such as `.year >= 1980 and .rating > 7`.
+            filter_ef: How many to try the filter on at most.
+            truth: Compare with every element: exact, and slow.
+            nothread: Search in the server's main thread.
+
+        Returns:
+            Elements; ScoredMember for `withscores`; VectorMatch for `withattribs`; none where there is no such key.
+
+        Raises:
+            UsageError: Not exactly one of `element` and `vector`.
+
+        Wire: A map on RESP3, a flat list with text for numbers on RESP2.
+
+        Since: Redis 8.0.0, not on Valkey. Cost: O(log(elements)). Source: redis.io/commands/vsim
+        """
+        command = _vectors.vsim(
+            key, element=element, vector=vector, withscores=withscores, withattribs=withattribs, count=count,
+            epsilon=epsilon, ef=ef, filter=filter, filter_ef=filter_ef, truth=truth, nothread=nothread
+        )
         return self._execute(command.spec, command.words)
 
     # pubsub

@@ -109,6 +109,8 @@ VALUES: Final[dict[str, tuple[Row, ...]]] = {
 
 NAMES: Final = frozenset(
     {
+        "CLUSTER GETKEYSINSLOT",
+        "CLUSTERSCAN",
         "COMMAND GETKEYS",
         "COMMAND GETKEYSANDFLAGS",
         "GETRANGE",
@@ -122,12 +124,16 @@ NAMES: Final = frozenset(
         "SCAN",
         "SCRIPT SHOW",
         "SUBSTR",
+        "VEMB",
+        "VLINKS",
+        "VRANDMEMBER",
+        "VSIM",
         "XINFO CONSUMERS",
         "XINFO GROUPS",
         "XPENDING",
     }
 )
-"""Commands whose replies have no value, but names of keys, channels and groups, or parts of values.
+"""Commands whose replies have no value, but names of keys, channels, groups and vectors' elements, or parts of values.
 
 Such names went out as they were, and whoever made them may have had them begin with a marker.
 """

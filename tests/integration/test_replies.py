@@ -17,6 +17,7 @@ from carmine.commands._sync import Commands
 from carmine.errors import ServerError
 from carmine.protocol import NEED_DATA, Parser, encode
 from tests.integration.replies_of_collections import LISTS, SCRIPTS, SETS, SORTED_SETS, TRANSACTIONS
+from tests.integration.replies_of_places import BITMAPS, HYPERLOGLOGS, PLACES, VECTORS
 from tests.integration.replies_of_streams import STREAMS
 from tests.integration.replies_of_users import USERS
 from tests.integration.replies_of_values import CONNECTION, HASHES, KEYS, SERVER, STRINGS
@@ -45,6 +46,10 @@ CASES = [
     *SETS,
     *SORTED_SETS,
     *STREAMS,
+    *BITMAPS,
+    *HYPERLOGLOGS,
+    *PLACES,
+    *VECTORS,
     *SCRIPTS,
     *TRANSACTIONS,
     *CONNECTION,
@@ -58,7 +63,7 @@ NEVER_ALIKE = {
     *("acl_genpass", "acl_log"),
     *("client_id", "client_info", "client_list", "hello", "info", "lastsave", "lolwut"),
     *("object_idletime", "pttl", "slowlog_get", "slowlog_len", "time"),
-    *("latency_graph", "latency_histogram", "memory_malloc_stats", "memory_stats", "xadd"),
+    *("latency_graph", "latency_histogram", "memory_malloc_stats", "memory_stats", "vinfo", "vlinks", "xadd"),
     *("xinfo_consumers", "xinfo_stream", "xpending"),
 }
 """Replies that change from call to call, or tell the protocol."""

@@ -14,6 +14,8 @@ from carmine.commands.server import SlowCommand
 from carmine.commands.string_parts import LcsMatches
 from carmine.types import (
     ClaimPage,
+    GeoMember,
+    GeoPoint,
     PendingEntry,
     PendingSummary,
     Popped,
@@ -23,6 +25,8 @@ from carmine.types import (
     StreamConsumer,
     StreamEntry,
     StreamGroup,
+    VectorData,
+    VectorMatch,
 )
 
 
@@ -159,6 +163,38 @@ def text(c: PipelineCommands[str], flag: bool, count: int | None, name: str | No
     assert_type(c.acl_log(count, reset=flag), Reply[list[dict[str, Any]] | bool])
     assert_type(c.acl_getuser("u"), Reply[dict[str, Any] | None])
     assert_type(c.acl_dryrun("u", "GET", "k"), Reply[str | None])
+    assert_type(c.bitfield("k", ("GET", "u8", 0), ("OVERFLOW", "SAT"), ("SET", "i5", "#1", 3)), Reply[list[int | None]])
+    assert_type(c.setbit("k", 7, True), Reply[bool])
+    assert_type(c.pfadd("h", "x"), Reply[bool])
+    assert_type(c.geodist("g", "a", "b", "km"), Reply[float | None])
+    assert_type(c.geopos("g", "a"), Reply[list[GeoPoint | None]])
+    assert_type(c.geosearch("g", member="a", radius=5), Reply[list[str]])
+    assert_type(
+        c.geosearch("g", longitude=1, latitude=2, width=3, height=4, withcoord=True), Reply[list[GeoMember[str]]]
+    )
+    assert_type(c.geosearch("g", member="a", radius=5, withdist=flag), Reply[list[GeoMember[str]]])
+    assert_type(c.geosearch("g", member="a", radius=5, withhash=False), Reply[list[GeoMember[str]]])
+    assert_type(c.georadius("g", 1, 2, 3, "km", withdist=True, sort="ASC"), Reply[list[GeoMember[str]]])
+    assert_type(c.georadius("g", 1, 2, 3, store="d", count=1), Reply[int])
+    assert_type(c.georadius("g", 1, 2, 3, store=name), Reply[list[GeoMember[str]] | int])
+    assert_type(c.georadiusbymember("g", "a", 3), Reply[list[GeoMember[str]]])
+    assert_type(c.georadiusbymember("g", "a", 3, store="d", storedist=True), Reply[int])
+    assert_type(c.georadiusbymember("g", "a", 3, store=name), Reply[list[GeoMember[str]] | int])
+    assert_type(c.vemb("v", "a"), Reply[list[float] | None])
+    assert_type(c.vemb("v", "a", raw=True), Reply[VectorData | None])
+    assert_type(c.vemb("v", "a", raw=flag), Reply[list[float] | VectorData | None])
+    assert_type(c.vlinks("v", "a"), Reply[list[list[str]] | None])
+    assert_type(c.vlinks("v", "a", withscores=True), Reply[list[list[ScoredMember[str]]] | None])
+    assert_type(c.vlinks("v", "a", withscores=flag), Reply[list[list[str]] | list[list[ScoredMember[str]]] | None])
+    assert_type(c.vrandmember("v"), Reply[str | None])
+    assert_type(c.vrandmember("v", 2), Reply[list[str]])
+    assert_type(c.vsim("v", element="a"), Reply[list[str]])
+    assert_type(c.vsim("v", vector=[1, 2.5], withscores=True, count=5), Reply[list[ScoredMember[str]]])
+    assert_type(c.vsim("v", vector=b"", withattribs=True), Reply[list[VectorMatch[str]]])
+    assert_type(
+        c.vsim("v", element="a", withscores=flag, withattribs=flag),
+        Reply[list[str] | list[ScoredMember[str]] | list[VectorMatch[str]]],
+    )
 
 
 def raw(c: PipelineCommands[bytes], flag: bool, count: int | None, name: str | None) -> None:
@@ -294,6 +330,38 @@ def raw(c: PipelineCommands[bytes], flag: bool, count: int | None, name: str | N
     assert_type(c.acl_log(count, reset=flag), Reply[list[dict[str, Any]] | bool])
     assert_type(c.acl_getuser("u"), Reply[dict[str, Any] | None])
     assert_type(c.acl_dryrun("u", "GET", "k"), Reply[str | None])
+    assert_type(c.bitfield("k", ("GET", "u8", 0), ("OVERFLOW", "SAT"), ("SET", "i5", "#1", 3)), Reply[list[int | None]])
+    assert_type(c.setbit("k", 7, True), Reply[bool])
+    assert_type(c.pfadd("h", "x"), Reply[bool])
+    assert_type(c.geodist("g", "a", "b", "km"), Reply[float | None])
+    assert_type(c.geopos("g", "a"), Reply[list[GeoPoint | None]])
+    assert_type(c.geosearch("g", member="a", radius=5), Reply[list[bytes]])
+    assert_type(
+        c.geosearch("g", longitude=1, latitude=2, width=3, height=4, withcoord=True), Reply[list[GeoMember[bytes]]]
+    )
+    assert_type(c.geosearch("g", member="a", radius=5, withdist=flag), Reply[list[GeoMember[bytes]]])
+    assert_type(c.geosearch("g", member="a", radius=5, withhash=False), Reply[list[GeoMember[bytes]]])
+    assert_type(c.georadius("g", 1, 2, 3, "km", withdist=True, sort="ASC"), Reply[list[GeoMember[bytes]]])
+    assert_type(c.georadius("g", 1, 2, 3, store="d", count=1), Reply[int])
+    assert_type(c.georadius("g", 1, 2, 3, store=name), Reply[list[GeoMember[bytes]] | int])
+    assert_type(c.georadiusbymember("g", "a", 3), Reply[list[GeoMember[bytes]]])
+    assert_type(c.georadiusbymember("g", "a", 3, store="d", storedist=True), Reply[int])
+    assert_type(c.georadiusbymember("g", "a", 3, store=name), Reply[list[GeoMember[bytes]] | int])
+    assert_type(c.vemb("v", "a"), Reply[list[float] | None])
+    assert_type(c.vemb("v", "a", raw=True), Reply[VectorData | None])
+    assert_type(c.vemb("v", "a", raw=flag), Reply[list[float] | VectorData | None])
+    assert_type(c.vlinks("v", "a"), Reply[list[list[bytes]] | None])
+    assert_type(c.vlinks("v", "a", withscores=True), Reply[list[list[ScoredMember[bytes]]] | None])
+    assert_type(c.vlinks("v", "a", withscores=flag), Reply[list[list[bytes]] | list[list[ScoredMember[bytes]]] | None])
+    assert_type(c.vrandmember("v"), Reply[bytes | None])
+    assert_type(c.vrandmember("v", 2), Reply[list[bytes]])
+    assert_type(c.vsim("v", element="a"), Reply[list[bytes]])
+    assert_type(c.vsim("v", vector=[1, 2.5], withscores=True, count=5), Reply[list[ScoredMember[bytes]]])
+    assert_type(c.vsim("v", vector=b"", withattribs=True), Reply[list[VectorMatch[bytes]]])
+    assert_type(
+        c.vsim("v", element="a", withscores=flag, withattribs=flag),
+        Reply[list[bytes] | list[ScoredMember[bytes]] | list[VectorMatch[bytes]]],
+    )
 
 
 def wrong(c: PipelineCommands[str]) -> None:

@@ -13,6 +13,8 @@ from carmine.commands.server import SlowCommand
 from carmine.commands.string_parts import LcsMatches
 from carmine.types import (
     ClaimPage,
+    GeoMember,
+    GeoPoint,
     PendingEntry,
     PendingSummary,
     Popped,
@@ -22,6 +24,8 @@ from carmine.types import (
     StreamConsumer,
     StreamEntry,
     StreamGroup,
+    VectorData,
+    VectorMatch,
 )
 
 
@@ -159,6 +163,36 @@ def text(c: Commands[str], flag: bool, count: int | None, name: str | None) -> N
     assert_type(c.acl_log(count, reset=flag), list[dict[str, Any]] | bool)
     assert_type(c.acl_getuser("u"), dict[str, Any] | None)
     assert_type(c.acl_dryrun("u", "GET", "k"), str | None)
+    assert_type(c.bitfield("k", ("GET", "u8", 0), ("OVERFLOW", "SAT"), ("SET", "i5", "#1", 3)), list[int | None])
+    assert_type(c.setbit("k", 7, True), bool)
+    assert_type(c.pfadd("h", "x"), bool)
+    assert_type(c.geodist("g", "a", "b", "km"), float | None)
+    assert_type(c.geopos("g", "a"), list[GeoPoint | None])
+    assert_type(c.geosearch("g", member="a", radius=5), list[str])
+    assert_type(c.geosearch("g", longitude=1, latitude=2, width=3, height=4, withcoord=True), list[GeoMember[str]])
+    assert_type(c.geosearch("g", member="a", radius=5, withdist=flag), list[GeoMember[str]])
+    assert_type(c.geosearch("g", member="a", radius=5, withhash=False), list[GeoMember[str]])
+    assert_type(c.georadius("g", 1, 2, 3, "km", withdist=True, sort="ASC"), list[GeoMember[str]])
+    assert_type(c.georadius("g", 1, 2, 3, store="d", count=1), int)
+    assert_type(c.georadius("g", 1, 2, 3, store=name), list[GeoMember[str]] | int)
+    assert_type(c.georadiusbymember("g", "a", 3), list[GeoMember[str]])
+    assert_type(c.georadiusbymember("g", "a", 3, store="d", storedist=True), int)
+    assert_type(c.georadiusbymember("g", "a", 3, store=name), list[GeoMember[str]] | int)
+    assert_type(c.vemb("v", "a"), list[float] | None)
+    assert_type(c.vemb("v", "a", raw=True), VectorData | None)
+    assert_type(c.vemb("v", "a", raw=flag), list[float] | VectorData | None)
+    assert_type(c.vlinks("v", "a"), list[list[str]] | None)
+    assert_type(c.vlinks("v", "a", withscores=True), list[list[ScoredMember[str]]] | None)
+    assert_type(c.vlinks("v", "a", withscores=flag), list[list[str]] | list[list[ScoredMember[str]]] | None)
+    assert_type(c.vrandmember("v"), str | None)
+    assert_type(c.vrandmember("v", 2), list[str])
+    assert_type(c.vsim("v", element="a"), list[str])
+    assert_type(c.vsim("v", vector=[1, 2.5], withscores=True, count=5), list[ScoredMember[str]])
+    assert_type(c.vsim("v", vector=b"", withattribs=True), list[VectorMatch[str]])
+    assert_type(
+        c.vsim("v", element="a", withscores=flag, withattribs=flag),
+        list[str] | list[ScoredMember[str]] | list[VectorMatch[str]],
+    )
 
 
 def raw(c: Commands[bytes], flag: bool, count: int | None, name: str | None) -> None:
@@ -295,6 +329,36 @@ def raw(c: Commands[bytes], flag: bool, count: int | None, name: str | None) -> 
     assert_type(c.acl_log(count, reset=flag), list[dict[str, Any]] | bool)
     assert_type(c.acl_getuser("u"), dict[str, Any] | None)
     assert_type(c.acl_dryrun("u", "GET", "k"), str | None)
+    assert_type(c.bitfield("k", ("GET", "u8", 0), ("OVERFLOW", "SAT"), ("SET", "i5", "#1", 3)), list[int | None])
+    assert_type(c.setbit("k", 7, True), bool)
+    assert_type(c.pfadd("h", "x"), bool)
+    assert_type(c.geodist("g", "a", "b", "km"), float | None)
+    assert_type(c.geopos("g", "a"), list[GeoPoint | None])
+    assert_type(c.geosearch("g", member="a", radius=5), list[bytes])
+    assert_type(c.geosearch("g", longitude=1, latitude=2, width=3, height=4, withcoord=True), list[GeoMember[bytes]])
+    assert_type(c.geosearch("g", member="a", radius=5, withdist=flag), list[GeoMember[bytes]])
+    assert_type(c.geosearch("g", member="a", radius=5, withhash=False), list[GeoMember[bytes]])
+    assert_type(c.georadius("g", 1, 2, 3, "km", withdist=True, sort="ASC"), list[GeoMember[bytes]])
+    assert_type(c.georadius("g", 1, 2, 3, store="d", count=1), int)
+    assert_type(c.georadius("g", 1, 2, 3, store=name), list[GeoMember[bytes]] | int)
+    assert_type(c.georadiusbymember("g", "a", 3), list[GeoMember[bytes]])
+    assert_type(c.georadiusbymember("g", "a", 3, store="d", storedist=True), int)
+    assert_type(c.georadiusbymember("g", "a", 3, store=name), list[GeoMember[bytes]] | int)
+    assert_type(c.vemb("v", "a"), list[float] | None)
+    assert_type(c.vemb("v", "a", raw=True), VectorData | None)
+    assert_type(c.vemb("v", "a", raw=flag), list[float] | VectorData | None)
+    assert_type(c.vlinks("v", "a"), list[list[bytes]] | None)
+    assert_type(c.vlinks("v", "a", withscores=True), list[list[ScoredMember[bytes]]] | None)
+    assert_type(c.vlinks("v", "a", withscores=flag), list[list[bytes]] | list[list[ScoredMember[bytes]]] | None)
+    assert_type(c.vrandmember("v"), bytes | None)
+    assert_type(c.vrandmember("v", 2), list[bytes])
+    assert_type(c.vsim("v", element="a"), list[bytes])
+    assert_type(c.vsim("v", vector=[1, 2.5], withscores=True, count=5), list[ScoredMember[bytes]])
+    assert_type(c.vsim("v", vector=b"", withattribs=True), list[VectorMatch[bytes]])
+    assert_type(
+        c.vsim("v", element="a", withscores=flag, withattribs=flag),
+        list[bytes] | list[ScoredMember[bytes]] | list[VectorMatch[bytes]],
+    )
 
 
 def wrong(c: Commands[str]) -> None:

@@ -36,6 +36,10 @@ def functions() -> list[tuple[str, Function]]:
     return [(name, function) for name, function in every if values_of(function)]
 
 
+MORE = {name: {"radius": 5} for name in ("geosearch", "geosearchstore")}
+"""What a function needs besides."""
+
+
 class Caller:
     """Calls a command function with values that read like `word`, each an object of its own."""
 
@@ -49,7 +53,7 @@ class Caller:
 
     def call(self, name: str, function: Function) -> Command[Any]:
         positional: list[Any] = []
-        named: dict[str, Any] = {}
+        named: dict[str, Any] = dict(MORE.get(name, {}))
         data = {parameter.name for parameter in values_of(function)} - ({"mapping"} if name == "hset" else set())
         for parameter in inspect.signature(function).parameters.values():
             if parameter.name in data and parameter.kind is parameter.VAR_POSITIONAL:
@@ -69,6 +73,8 @@ class Caller:
             return {"k1": self.value(), "k2": self.value()}
         if "Items[Value, Value]" in told:
             return {self.value(): self.value()}
+        if "Items[Value, tuple[float, float]]" in told:
+            return {self.value(): (1.5, 2.5)}
         if "Items[Value, float]" in told:
             return {self.value(): 1.5}
         return [self.value(), self.value()] if "Iterable[Value]" in told else self.value()
