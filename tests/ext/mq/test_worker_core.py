@@ -21,53 +21,57 @@ DONE = Ending("done", 0, "", "success")
 class Held:
     """As much of a message as a run looks at."""
 
-    def __init__(self, lease: float = 60.0) -> None:
+    def __init__(self, lease: float = 60.0, queue: str = "q") -> None:
         self.lease = lease
+        self.queue = queue
 
 
 def test_as_many_are_claimed_as_hands_are_free() -> None:
     runs = Runs(3)
-    assert runs.free == 3
+    assert runs.room("q") == 3
     first, second = runs.take(Held(), 0.0), runs.take(Held(), 0.0)
-    assert (runs.free, runs.running, runs.ended) == (1, 2, 0)
+    assert (runs.room("q"), runs.running, runs.ended) == (1, 2, 0)
     assert runs.end(first, DONE)
-    assert (runs.free, runs.running, runs.ended) == (2, 1, 1)
-    assert runs.to_tell(500) == [first]
+    assert (runs.room("q"), runs.running, runs.ended) == (2, 1, 1)
+    assert runs.to_tell("q", 500) == [first]
     assert runs.end(second, DONE)
-    assert (runs.free, runs.ended) == (3, 1)
+    assert (runs.room("q"), runs.ended) == (3, 1)
+    assert runs.of(second.message) is None
+    assert runs.to_tell("other", 500) == []
 
 
 def test_fewer_are_claimed_while_ends_pile_up() -> None:
-    """Where the server takes no ends, it is not asked for more and more messages."""
+    """Where a queue takes no ends, it is not asked for more and more messages; others are."""
     runs = Runs(2)
     for _ in range(3):
-        assert runs.free
+        assert runs.room("q")
         runs.end(runs.take(Held(), 0.0), DONE)
-    assert runs.free == 1
+    assert runs.room("q") == 1
     runs.end(runs.take(Held(), 0.0), DONE)
-    assert runs.free == 0
-    told = runs.to_tell(3)
-    assert (len(told), runs.free) == (3, 2)
-    runs.untold(told)
-    assert runs.free == 0
-    assert runs.to_tell(1) == told[:1], "in their old order"
+    assert (runs.room("q"), runs.room("other")) == (0, 2)
+    told = runs.to_tell("q", 3)
+    assert (len(told), runs.room("q"), runs.waits("q"), runs.waits("other")) == (3, 2, True, False)
+    runs.untold("q", told)
+    assert runs.room("q") == 0
+    assert runs.to_tell("q", 1) == told[:1], "in their old order"
 
 
 def test_a_run_ends_once() -> None:
     runs = Runs(2)
     run = runs.take(Held(), 0.0)
-    runs.hand_back(run, BACK)
+    assert runs.hand_back(run, BACK)
     assert runs.running == 1, "its handler goes on"
     assert not runs.end(run, DONE)
-    assert [one.ending for one in runs.to_tell(9)] == [BACK]
+    assert [one.ending for one in runs.to_tell("q", 9)] == [BACK]
     assert runs.running == 0
     lost = runs.take(Held(), 0.0)
     assert runs.lose(lost)
     assert not runs.lose(lost)
-    assert runs.free == 1, "the hands are still taken"
-    runs.hand_back(lost, BACK)
+    assert runs.room("q") == 1, "the hands are still taken"
+    assert (runs.all(), runs.held()) == ([lost], [])
+    assert not runs.hand_back(lost, BACK)
     assert not runs.end(lost, DONE)
-    assert runs.to_tell(9) == []
+    assert runs.to_tell("q", 9) == []
     ended = runs.take(Held(), 0.0)
     runs.end(ended, DONE)
     assert not runs.lose(ended), "it has ended: the server will say whether in time"
@@ -183,7 +187,7 @@ GOOD: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("name", "bad"),
     [
-        ("concurrency", 0), ("concurrency", 501), ("concurrency", "8"), ("lease", 0.01), ("lease", None),
+        ("concurrency", 0), ("concurrency", 10_001), ("concurrency", "8"), ("lease", 0.01), ("lease", None),
         ("retry", []), ("retry", "soon"), ("max_attempts", 0), ("never", KeyError), ("never", ("KeyError",)),
         ("on_exception", "ignore"), ("at_most_once", 1), ("throttle", -1), ("idle_backoff", 3),
         ("idle_backoff", lambda n: -n), ("monitor", 3), ("auto_start", -1),

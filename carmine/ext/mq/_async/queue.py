@@ -7,7 +7,6 @@ messages it is about, up to the chunk that one script takes; no clock of a clien
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from os import urandom
 from time import monotonic
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, overload
 
 from carmine import _checks
 from carmine.errors import UsageError
+from carmine.ext.mq import journal
 from carmine.ext.mq._async.message import AsyncMessage
 from carmine.ext.mq._async.view import AsyncQueueView
 from carmine.ext.mq.core.values import (
@@ -50,7 +50,6 @@ _FOREIGN_BACKOFF: Final = 60.0
 """Seconds a message of the ancestor's format rests before it is handed out again."""
 _MOST: Final = 1_000
 """Entries one poll looks at, at most."""
-_log = logging.getLogger("carmine.mq")
 
 
 class Poll(NamedTuple):
@@ -293,7 +292,7 @@ class AsyncQueue(AsyncQueueView):
                 runs += (message.word, message.fence, "dead", 0, told(problem))
             if not self._has_warned or not problem.is_foreign:
                 what = "is handed back, and others like it" if problem.is_foreign else "becomes a dead letter"
-                _log.warning("queue %r, message %r %s: %s", self.name[:40], message.mid[:40], what, problem)
+                journal.warn("queue %r, message %r, attempt %d %s: %s", *journal.named(message), what, problem)
                 self._has_warned = self._has_warned or problem.is_foreign
         await self._run("finish", (self._now, self._max_dead, *runs))
 
@@ -338,12 +337,15 @@ class AsyncQueue(AsyncQueueView):
         for start in range(0, len(messages), CHUNK):
             some = messages[start : start + CHUNK]
             args: list[Any] = [self._now]
+            sent = monotonic()
             for message in some:
                 args += (message.word, message.fence, milliseconds("lease", lease or message.lease, 0.001))
             replies = await self._run("extend", args)
             for message, reply in zip(some, replies, strict=True):
                 if reply and lease is not None:
                     message.lease = _checks.seconds("lease", lease)
+                    if message.worker is not None:
+                        message.worker._extended(message, sent)
                 held.append(bool(reply))
         return held
 

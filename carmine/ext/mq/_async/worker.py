@@ -6,15 +6,15 @@ being renewed, nor blocked calls take places from them.
 
 from __future__ import annotations
 
-import copy
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from carmine import _checks
 from carmine.errors import UsageError
-from carmine.ext.mq._async.crew import Crew, Source
+from carmine.ext.mq._async.crew import Crew
 from carmine.ext.mq._async.queue import SLEEPS, AsyncQueue
+from carmine.ext.mq._async.source import Source
 from carmine.ext.mq._worlds import aio
 from carmine.ext.mq.core.counting import Statistics, WorkerStatus
 from carmine.ext.mq.core.settings import Settings
@@ -46,7 +46,7 @@ class AsyncWorker:
         client: Whose server and options are used; the connections are the worker's own.
         queues: A name or an AsyncQueue, or several: one that comes earlier is always served first.
         handler: Called with each message. It returns None, a Result or its status; what it raises is a failed attempt.
-        concurrency: How many messages are handled at once, up to 500.
+        concurrency: How many messages are handled at once, up to 10,000.
         lease: Seconds a message is this worker's without a sign of life; renewed while its handler goes on.
         retry: The backoff after a failed attempt: Exponential (full jitter), a row of seconds, one number, or a
             function of the attempt.
@@ -101,9 +101,12 @@ class AsyncWorker:
         self._queues = [one if isinstance(one, AsyncQueue) else AsyncQueue(client, one) for one in some]
         if not self._queues or len({one.name for one in self._queues}) < len(self._queues):
             raise UsageError("a worker works on one queue or more, each named once")
+        if any(_place(one._client) != _place(client) for one in self._queues):
+            raise UsageError("a worker's queues are on the server and in the database of its client")
         self._client = client
         self._guard = threading.RLock()  # nothing waits inside; a signal's handler may come in
         self._statistics = Statistics()
+        self._home: aio.Home | None = None
         self._crew: Crew | None = None
         self._ending: aio.Job[bool] | None = None
         self._closers: list[Callable[[], Any]] = []
@@ -128,12 +131,13 @@ class AsyncWorker:
             UsageError: It is stopping; wait for that first.
         """
         delay = _checks.seconds("delay", delay)
+        self._wake_up()
         with self._guard:
             if self._crew is not None:
                 if self._crew.is_stopping or self._ending is not None:
                     raise UsageError("the worker is stopping: start it when stop() has returned")
                 return
-            options = self._client.options
+            home, options = aio.Home(), self._client.options
             patience = min(_PATIENCE, options.read_timeout or _PATIENCE)
             # loops that work, one at a time each, and handlers that extend or enqueue
             given = options.with_(
@@ -146,11 +150,17 @@ class AsyncWorker:
             line, close_line = aio.client_of(given)
             ears, close_ears = aio.client_of(given.with_(pool_size=len(self._queues), pool_timeout=_PATIENCE))
             self._closers = [close_ears, close_line]
-            sources = [Source(_of(queue, line), _of(queue, ears)) for queue in self._queues]
+            sources = [Source(queue, line, ears) for queue in self._queues]
             crew = Crew(self, sources, self._handler, self._settings, self._statistics, self._guard)
             crew.is_paused = self._is_paused
             crew.start(delay)
-            self._crew = crew
+            self._home, self._crew = home, crew
+
+    def _wake_up(self) -> None:
+        """Forget a crew that is no more: this is a forked child of its process, or its event loop was closed."""
+        if self._home is not None and self._home.is_gone:
+            self._guard = threading.RLock()  # a thread that is no more may have the other
+            self._home = self._crew = self._ending = None
 
     async def stop(self, timeout: Seconds | None = 30.0) -> bool:  # noqa: ASYNC109 - both worlds have it
         """Claim nothing more, let the handlers end, and hand back at once what has not ended in time.
@@ -162,10 +172,15 @@ class AsyncWorker:
             timeout: Seconds the handlers have; None for as long as they take.
 
         Returns:
-            Whether all handlers ended in time. A handler that stops its worker is not waited for: False.
+            Whether all handlers ended in time. A handler, or a monitor, that stops its worker is not waited for: False.
         """
         until = float("inf") if timeout is None else monotonic() + _checks.seconds("timeout", timeout)
-        with self._guard:
+        self._wake_up()
+        guard: Any = self._guard
+        if guard._is_owned():  # a signal has interrupted this thread inside: it must not wait for itself
+            aio.spawn(self.stop, timeout)
+            return False
+        with guard:
             crew = self._crew
             if crew is None:
                 return True
@@ -174,7 +189,7 @@ class AsyncWorker:
             if is_first:
                 self._ending = aio.spawn(self._wind_up, crew)
             ending = self._ending
-        if crew.hands.is_here() or ending is None:
+        if crew.is_here() or ending is None:
             return False
         return await ending.join()
 
@@ -185,7 +200,7 @@ class AsyncWorker:
         finally:
             await close_line()
             with self._guard:
-                self._crew = self._ending = None
+                self._home = self._crew = self._ending = None
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -209,6 +224,7 @@ class AsyncWorker:
         self._set_paused(False)
 
     def _set_paused(self, is_paused: bool) -> None:
+        self._wake_up()
         with self._guard:
             self._is_paused = is_paused
             crew = self._crew
@@ -217,6 +233,7 @@ class AsyncWorker:
 
     def status(self) -> WorkerStatus:
         """Tell what it does, and what it did since `clear_stats`; asks no server."""
+        self._wake_up()
         with self._guard:
             crew, statistics = self._crew, self._statistics
             state: Literal["running", "paused", "stopping", "stopped"] = "stopped"
@@ -235,8 +252,15 @@ class AsyncWorker:
 
     def clear_stats(self) -> None:
         """Begin to count anew."""
+        self._wake_up()
         with self._guard:
             self._statistics.clear()
+
+    def _extended(self, message: AsyncMessage, sent: float) -> None:
+        """Take note that the lease of a message it may have was given another length."""
+        crew = self._crew
+        if crew is not None:
+            crew.keeper.extended(message, sent)
 
     async def run_until_empty(self, timeout: Seconds = 60.0, *, backoffs: bool = False) -> int:  # noqa: ASYNC109
         """Start, handle all that is there and comes of it, stop: for tests of handlers.
@@ -282,8 +306,6 @@ class AsyncWorker:
         return f"<{type(self).__name__} of {names}, {self.status().state}>"
 
 
-def _of(queue: AsyncQueue, client: AsyncClient[Any]) -> AsyncQueue:
-    """Return the same queue on another client."""
-    made = copy.copy(queue)
-    made._client = client.binary
-    return made
+def _place(client: AsyncClient[Any]) -> tuple[object, int]:
+    """Return where a client's keys are."""
+    return client.options.address, client.options.db

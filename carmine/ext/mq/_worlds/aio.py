@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from carmine._bridge.aio import Job, Signal, call, spawn
+from carmine._bridge.aio import CANCELLED, Job, Signal, call, spawn
 from carmine.client._async.client import AsyncClient
 from carmine.client.async_engine import make_pool
 from carmine.errors import UsageError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from carmine.transport.options import Options
 
-__all__ = ["Hands", "Job", "Signal", "call", "checked_handler", "client_of", "spawn"]
+__all__ = ["CANCELLED", "Hands", "Home", "Job", "Signal", "call", "checked_handler", "client_of", "spawn"]
 
 R = TypeVar("R")
 
@@ -31,6 +32,26 @@ def client_of(options: Options) -> tuple[AsyncClient[Any], Callable[[], Coroutin
     """Return a client with a pool of its own, and what closes that."""
     pool = make_pool(options)
     return AsyncClient[Any](pool=pool), pool.aclose
+
+
+class Home:
+    """Where a crew lives: the running event loop of this process.
+
+    Raises:
+        UsageError: There is none.
+    """
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise UsageError("an AsyncWorker starts in a running event loop: call start() in a coroutine") from None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing lives there any more: this is a forked child, or the loop was closed."""
+        return self._pid != os.getpid() or self._loop.is_closed()
 
 
 class Hands(Generic[R]):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from carmine._bridge.threads import Job, Signal, call, spawn
+from carmine._bridge.threads import CANCELLED, Job, Signal, call, spawn
 from carmine.client._sync.client import Client
 from carmine.client.engine import make_pool
 from carmine.errors import UsageError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from carmine.transport.options import Options
 
-__all__ = ["Hands", "Job", "Signal", "call", "checked_handler", "client_of", "spawn"]
+__all__ = ["CANCELLED", "Hands", "Home", "Job", "Signal", "call", "checked_handler", "client_of", "spawn"]
 
 R = TypeVar("R")
 
@@ -29,16 +30,34 @@ def checked_handler(handler: Any) -> Any:
     """Return a handler, or refuse what cannot be one here."""
     if not callable(handler):
         raise UsageError(f"handler must be a function, not {type(handler).__name__}")
-    code = getattr(getattr(handler, "__func__", handler), "__code__", None)
-    if code is not None and code.co_flags & _COROUTINE:
+    if _is_coroutine(handler) or _is_coroutine(getattr(type(handler), "__call__", None)):  # noqa: B004 - its code is asked for
         raise UsageError("handler is a coroutine function: use AsyncWorker")
     return handler
+
+
+def _is_coroutine(function: Any) -> bool:
+    while (inner := getattr(function, "func", None)) is not None:  # functools.partial
+        function = inner
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return code is not None and bool(code.co_flags & _COROUTINE)
 
 
 def client_of(options: Options) -> tuple[Client[Any], Callable[[], object]]:
     """Return a client with a pool of its own, and what closes that."""
     pool = make_pool(options)
     return Client[Any](pool=pool), pool.close
+
+
+class Home:
+    """Where a crew lives: this process."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing lives there any more: this is a forked child, which has none of its threads."""
+        return self._pid != os.getpid()
 
 
 class Hands(Generic[R]):
@@ -56,13 +75,22 @@ class Hands(Generic[R]):
         self._count = 0
 
     def give(self, run: R) -> None:
-        """Have a run done; called by one thread only."""
-        self._runs.put(run)
+        """Have a run done; called by one thread only.
+
+        Raises:
+            RuntimeError: There is no thread, and none could be started.
+        """
         try:
             self._spare.pop()  # it takes this run, or one before it
         except IndexError:
-            self._count += 1
-            threading.Thread(target=self._take, name=f"carmine-mq-{self._count}", daemon=True).start()
+            try:
+                threading.Thread(target=self._take, name=f"carmine-mq-{self._count + 1}", daemon=True).start()
+            except RuntimeError:
+                if not self._count:
+                    raise  # else one of those that are busy takes it when it can
+            else:
+                self._count += 1
+        self._runs.put(run)
 
     def cancel(self, run: R) -> None:
         """Leave it alone: a thread cannot be cancelled, its handler looks at `message.cancelled`."""

@@ -83,7 +83,9 @@ class Contents:
             reason = "it has no marker and is not UTF-8"
         except ThawError as problem:
             reason = problem.reason
-        except Exception as problem:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:  # one that leaves by SystemExit must not keep the others from being read
             raise ContentError(f"the serializer raised {type(problem).__name__}") from problem
         raise ContentError(reason)
 
@@ -102,5 +104,7 @@ class Contents:
             )
         try:
             return self._thaw_foreign(data)
-        except Exception as problem:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:
             raise ContentError(f"thaw_foreign raised {type(problem).__name__}", is_foreign=True) from problem

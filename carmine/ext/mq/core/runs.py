@@ -1,8 +1,8 @@
 """What a worker has in its hands: who is handled, whose end is still to be told, and when leases are to be renewed.
 
 Pure: the time comes in as an argument (any clock that only rises), and whoever shares this among threads guards it.
-Invariants: no more messages are held than there are hands, and no more ends wait than that; a run ends once; a run
-whose lease was lost is never told to the server.
+Invariants: no more messages are held than there are hands, and of each queue no more ends wait than that; a run ends
+once; a run whose lease was lost is never told to the server.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ class Run:
 
     Attributes:
         message: What `poll` gave.
-        began: When its handler was called.
         until: When its lease ends, seen from here: never later than the server says.
         renew_at: When the lease is to be renewed.
         ending: How it ended, once it has.
@@ -38,11 +37,10 @@ class Run:
         is_unsure: Whether its end was sent, and no answer came: it may be done already.
     """
 
-    __slots__ = ("began", "ending", "is_lost", "is_unsure", "message", "renew_at", "until")
+    __slots__ = ("ending", "is_lost", "is_unsure", "message", "renew_at", "until")
 
     def __init__(self, message: Any, sent: float) -> None:
         self.message = message
-        self.began = sent
         self.ending: Ending | None = None
         self.is_lost = False
         self.is_unsure = False
@@ -71,8 +69,8 @@ class Runs:
 
     def __init__(self, hands: int) -> None:
         self._hands = hands
-        self._running: set[Run] = set()
-        self._ended: deque[Run] = deque()
+        self._running: dict[Any, Run] = {}
+        self._ended: dict[Any, deque[Run]] = {}
 
     @property
     def running(self) -> int:
@@ -82,34 +80,37 @@ class Runs:
     @property
     def ended(self) -> int:
         """How many have ended, and the server was not told yet."""
-        return len(self._ended)
+        return sum(map(len, self._ended.values()))
 
-    @property
-    def free(self) -> int:
-        """How many may be claimed: one for each free pair of hands, and fewer while ends pile up."""
-        running = len(self._running)
-        return max(0, min(self._hands - running, 2 * self._hands - running - len(self._ended)))
+    def room(self, queue: Any) -> int:
+        """Return how many messages of a queue may be claimed.
+
+        One for each free pair of hands, and fewer while ends of this queue pile up: others may be told theirs.
+        """
+        running, ended = len(self._running), self._ended.get(queue)
+        return max(0, min(self._hands - running, 2 * self._hands - running - (len(ended) if ended else 0)))
 
     def take(self, message: Any, sent: float) -> Run:
         """Begin a run; `sent` is when its message was asked for."""
-        run = Run(message, sent)
-        self._running.add(run)
+        run = self._running[message] = Run(message, sent)
         return run
+
+    def of(self, message: Any) -> Run | None:
+        """Return the run of a message, while it is handled."""
+        return self._running.get(message)
 
     def end(self, run: Run, ending: Ending) -> bool:
         """End a run; False where it was ended before (handed back, say), or there is nothing to tell any more."""
-        self._running.discard(run)
+        self._running.pop(run.message, None)
+        return self.hand_back(run, ending)
+
+    def hand_back(self, run: Run, ending: Ending) -> bool:
+        """End a run whose handler goes on: its hands stay taken; False as for `end`."""
         if run.ending is not None or run.is_lost:
             return False
         run.ending = ending
-        self._ended.append(run)
+        self._ended.setdefault(run.message.queue, deque()).append(run)
         return True
-
-    def hand_back(self, run: Run, ending: Ending) -> None:
-        """End a run whose handler goes on: its hands stay taken."""
-        if run.ending is None and not run.is_lost:
-            run.ending = ending
-            self._ended.append(run)
 
     def lose(self, run: Run) -> bool:
         """Take note that a lease was lost; False where that does not matter any more."""
@@ -118,17 +119,26 @@ class Runs:
         run.is_lost = True
         return True
 
+    def all(self) -> list[Run]:
+        """Return the runs whose handlers go on."""
+        return list(self._running.values())
+
     def held(self) -> list[Run]:
         """Return the runs whose handlers go on and whose messages are still this worker's."""
-        return [run for run in self._running if run.ending is None and not run.is_lost]
+        return [run for run in self._running.values() if run.ending is None and not run.is_lost]
 
-    def to_tell(self, most: int) -> list[Run]:
-        """Take the oldest runs that have ended, to tell the server."""
-        return [self._ended.popleft() for _ in range(min(most, len(self._ended)))]
+    def waits(self, queue: Any) -> bool:
+        """Tell whether ends of a queue are to be told."""
+        return bool(self._ended.get(queue))
 
-    def untold(self, runs: list[Run]) -> None:
+    def to_tell(self, queue: Any, most: int) -> list[Run]:
+        """Take the oldest runs of a queue that have ended, to tell the server."""
+        ended = self._ended.get(queue)
+        return [ended.popleft() for _ in range(min(most, len(ended)))] if ended else []
+
+    def untold(self, queue: Any, runs: list[Run]) -> None:
         """Take back runs that could not be told."""
-        self._ended.extendleft(reversed(runs))
+        self._ended[queue].extendleft(reversed(runs))
 
     def due(self, now: float) -> list[Run]:
         """Return the runs whose leases are to be renewed, with those that will be soon; none where none is due."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from carmine import _checks
 from carmine.errors import UsageError
 from carmine.ext.mq.core.policies import Policy
-from carmine.ext.mq.core.values import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +18,9 @@ __all__ = ["Settings", "Trouble", "exp_backoff"]
 
 _SHORTEST_LEASE: Final = 0.05
 """Seconds: three renewals of a shorter one would be a load of their own."""
+
+
+_MOST_HANDS: Final = 10_000
 
 
 class Settings:
@@ -44,7 +46,7 @@ class Settings:
         monitor: Callable[..., Any] | None,
         auto_start: Any,
     ) -> None:
-        self.concurrency = _checks.whole("concurrency", concurrency, least=1, most=CHUNK)
+        self.concurrency = _checks.whole("concurrency", concurrency, least=1, most=_MOST_HANDS)
         self.lease = _checks.seconds("lease", lease, least=_SHORTEST_LEASE)
         given: Any = never  # what the types say, a caller without a checker may not
         if not isinstance(given, tuple) or not all(_is_exception(kind) for kind in given):

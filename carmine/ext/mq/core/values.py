@@ -152,7 +152,10 @@ def told(error: object) -> str:
     """Return an error as the text that is kept of it."""
     if error is None:
         return ""
-    text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
+    try:
+        text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
+    except BaseException as problem:  # noqa: BLE001 - the user's __str__; a message must come to its end without it
+        text = f"{type(error).__name__}, whose text cannot be told: {type(problem).__name__}"
     return text[:_LONGEST_ERROR].encode(errors="backslashreplace").decode()
 
 

@@ -54,7 +54,7 @@ def judge(policy: Policy, attempt: int, returned: object, chance: float) -> Endi
         if not isinstance(result, Result) or result.status not in ("success", "retry", "error"):
             raise UsageError(f"the handler returned a {type(returned).__name__}, neither None nor a Result")
         backoff = milliseconds("backoff", result.backoff)
-    except UsageError as problem:
+    except BaseException as problem:  # noqa: BLE001 - what a handler returns may be anything, and do anything
         return Ending("dead", 0, told(problem), "dead")
     if result.status == "success":
         return Ending("done", backoff, "", "success")
@@ -92,7 +92,7 @@ def failed(
         return Ending("done", 0, "", "dropped")
     try:
         pause = policy.pause(attempt, chance, raised)
-    except Exception:  # noqa: BLE001 - the user's function; its message is tried again all the same
+    except BaseException:  # noqa: BLE001 - the user's function; its message is tried again all the same
         pause = _FALLBACK.pause(attempt, chance)
     if pause is None:
         return Ending("dead", 0, error, "dead")

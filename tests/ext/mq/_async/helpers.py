@@ -68,3 +68,42 @@ async def until_status(queue: AsyncQueue, mid: str, *statuses: str | None) -> No
     while (status := await queue.message_status(mid)) not in statuses:
         assert time.monotonic() < deadline, f"{mid} is {status}, not {statuses}"
         await aio.sleep(0.002)
+
+
+class Seen:
+    """A handler that writes down what it is given, and may be kept busy."""
+
+    def __init__(self) -> None:
+        self.messages: list[AsyncMessage] = []
+        self.ended: list[str] = []
+        self.go = aio.Signal()
+        self.busy = 0
+        self.most = 0
+
+    @property
+    def mids(self) -> list[str]:
+        return [message.mid for message in self.messages]
+
+    async def quick(self, message: AsyncMessage) -> None:
+        self.messages.append(message)
+
+    async def slow(self, message: AsyncMessage) -> None:
+        """Go on until `go` is given, where the content says so."""
+        self.messages.append(message)
+        self.busy += 1
+        self.most = max(self.most, self.busy)
+        try:
+            if message.content == "slow":
+                assert await self.go.wait(20.0), "nobody let the handler go on"
+        finally:
+            self.busy -= 1
+        self.ended.append(message.mid)
+
+    async def watchful(self, message: AsyncMessage) -> None:
+        """Go on until the message is this handler's no more."""
+        self.messages.append(message)
+        try:
+            while not message.cancelled:
+                await aio.sleep(0.002)
+        finally:
+            self.ended.append(message.mid)

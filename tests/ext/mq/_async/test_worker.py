@@ -1,4 +1,4 @@
-"""Worker and AsyncWorker: what handlers are given and what becomes of their word; slots, order, pauses, start, stop."""
+"""Worker and AsyncWorker: what handlers are given and what becomes of their word; slots, order, pauses."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from carmine._bridge import aio
 from carmine.client._async.client import AsyncClient
 from carmine.errors import UsageError
 from carmine.ext.mq import Exponential, monitor_fn
-from carmine.ext.mq._async import crew
+from carmine.ext.mq._async import feeder
 from carmine.ext.mq._async.queue import AsyncQueue
 from carmine.ext.mq._async.worker import AsyncWorker
 from carmine.ext.mq.core.values import Entry, Result
 from carmine.ext.mq.errors import QueueError
-from tests.ext.mq._async.helpers import claim, claim_one, until, until_asleep, until_status
+from tests.ext.mq._async.helpers import Seen, claim_one, until, until_asleep, until_status
 
 if TYPE_CHECKING:
     from carmine.ext.mq._async.message import AsyncMessage
@@ -39,50 +39,6 @@ async def client(url: str) -> AsyncIterator[AsyncClient[Any]]:
 def queue(client: AsyncClient[Any]) -> AsyncQueue:
     """Give a queue by the server's clock."""
     return AsyncQueue(client, "jobs")
-
-
-class Seen:
-    """A handler that writes down what it is given, and may be kept busy."""
-
-    def __init__(self) -> None:
-        self.messages: list[AsyncMessage] = []
-        self.ended: list[str] = []
-        self.go = aio.Signal()
-        self.busy = 0
-        self.most = 0
-
-    @property
-    def mids(self) -> list[str]:
-        return [message.mid for message in self.messages]
-
-    async def quick(self, message: AsyncMessage) -> None:
-        self.messages.append(message)
-
-    async def slow(self, message: AsyncMessage) -> None:
-        """Go on until `go` is given, where the content says so."""
-        self.messages.append(message)
-        self.busy += 1
-        self.most = max(self.most, self.busy)
-        try:
-            if message.content == "slow":
-                assert await self.go.wait(20.0), "nobody let the handler go on"
-        finally:
-            self.busy -= 1
-        self.ended.append(message.mid)
-
-    async def watchful(self, message: AsyncMessage) -> None:
-        """Go on until the message is this handler's no more."""
-        self.messages.append(message)
-        try:
-            while not message.cancelled:
-                await aio.sleep(0.002)
-        finally:
-            self.ended.append(message.mid)
-
-
-@pytest.fixture
-def seen() -> Seen:
-    return Seen()
 
 
 async def test_messages_are_handled_with_all_that_they_tell(
@@ -426,157 +382,10 @@ async def test_idle_backoff_and_monitor(
     assert len(seen.messages) == 5
 
 
-async def test_auto_start(client: AsyncClient[Any], queue: AsyncQueue, seen: Seen) -> None:
-    await queue.enqueue("v")
-    worker = AsyncWorker(client, "jobs", seen.quick, auto_start=True)
-    await until(lambda: seen.messages, "it has started by itself")
-    assert worker.status().state == "running"
-    assert await worker.stop()
-    await queue.enqueue("v")
-    began = time.monotonic()
-    delayed = AsyncWorker(client, "jobs", seen.quick, auto_start=0.3)
-    await until(lambda: len(seen.messages) == 2, "it has started by itself, later")
-    assert time.monotonic() - began >= 0.29
-    assert await delayed.stop()
-    later = AsyncWorker(client, "jobs", seen.quick, auto_start=3600)
-    began = time.monotonic()
-    assert await later.stop()
-    assert time.monotonic() - began < 2.0, "a start that lies ahead does not hold up a stop"
-
-
-async def test_16_stop_waits_for_handlers(client: AsyncClient[Any], queue: AsyncQueue, seen: Seen) -> None:
-    """FAULTS Q13: while handling; what was begun is brought to its end, what was not is left."""
-    await queue.enqueue_many(["slow"] * 3)
-    worker = AsyncWorker(client, "jobs", seen.slow, concurrency=2)
-    worker.start()
-    worker.start()
-    await until(lambda: seen.busy == 2, "both hands are taken")
-    ending = aio.spawn(worker.stop, 20.0)
-    await until(lambda: worker.status().state == "stopping", "it is stopping")
-    with pytest.raises(UsageError, match="stopping"):
-        worker.start()
-    seen.go.give()
-    assert await ending.join(10.0)
-    assert worker.status().state == "stopped"
-    assert len(seen.ended) == 2
-    assert (await queue.status()).queued == 1
-    assert (await queue.status()).locked == 0
-    assert await worker.stop(), "a second time is harmless"
-    assert await worker.run_until_empty() == 1, "it can be started again"
-
-
-async def test_16_stop_hands_back_what_does_not_end(client: AsyncClient[Any], queue: AsyncQueue, seen: Seen) -> None:
-    """At once, and the attempt does not count."""
-    await queue.enqueue_many([Entry("v", mid="a"), Entry("v", mid="b")])
-    worker = AsyncWorker(client, "jobs", seen.watchful, concurrency=1)
-    worker.start()
-    await until(lambda: seen.messages, "the handler is at work")
-    began = time.monotonic()
-    assert not await worker.stop(0.1)
-    assert time.monotonic() - began < 2.0
-    await until(lambda: seen.ended, "the handler was told")
-    assert worker.status().counts["back"] == 1
-    assert {message.mid: message.attempt for message in await claim(queue, 2)} == {"a": 1, "b": 1}
-
-
-async def test_a_second_stop_can_be_in_a_hurry(client: AsyncClient[Any], queue: AsyncQueue, seen: Seen) -> None:
-    await queue.enqueue("v")
-    worker = AsyncWorker(client, "jobs", seen.watchful)
-    worker.start()
-    await until(lambda: seen.messages, "the handler is at work")
-    patient = aio.spawn(worker.stop, None)
-    await until(lambda: worker.status().state == "stopping", "it waits for the handler")
-    assert not await worker.stop(0.0)
-    assert not await patient.join(10.0)
-    assert (await queue.status()).queued == 1
-
-
-async def test_stop_by_a_handler(client: AsyncClient[Any], queue: AsyncQueue, seen: Seen) -> None:
-    """FAULTS Q13: it does not wait for itself, and its own message is finished."""
-    answers: list[bool] = []
-
-    async def handler(message: AsyncMessage) -> None:
-        answers.append(await message.worker.stop(20.0))
-        seen.messages.append(message)
-
-    await queue.enqueue_many(["v"] * 2)
-    worker = AsyncWorker(client, "jobs", handler, concurrency=1)
-    worker.start()
-    await until(lambda: worker.status().state == "stopped", "it has stopped")
-    assert answers == [False]
-    assert worker.status().counts["success"] == 1
-    assert (await queue.status()).queued == 1
-
-
-async def test_01_an_idle_worker_sleeps_and_stops_at_once(
-    client: AsyncClient[Any], server: RedisServer, seen: Seen
-) -> None:
-    """FAULTS Q13 and weakness 1: no call while there is nothing to do; a stop does not wait for the sleep."""
-    worker = AsyncWorker(client, "jobs", seen.quick, idle_backoff=lambda dry: 30.0)
-    async with worker:
-        await until_asleep(server, 1)
-        calls = _calls(server)
-        began = time.monotonic()
-        await until(lambda: time.monotonic() - began > 0.5, "half a second has gone by")
-        assert _calls(server) == calls, "it does not sleep"
-        queue = AsyncQueue(client, "jobs")
-        for n in range(3):
-            await queue.enqueue("v")
-            await until(lambda n=n: len(seen.messages) == n + 1, "an enqueue woke it", 2.0)  # type: ignore[misc]
-        await until_asleep(server, 1)
-        began = time.monotonic()
-        assert await worker.stop()
-        assert time.monotonic() - began < 2.0
-    await until_asleep(server, 0)
-
-
-def _calls(server: RedisServer) -> int:
-    """Count the commands of others, since the server's beginning."""
-    stats = {name: words for name, words in server.info("commandstats").items() if name != "cmdstat_info"}
-    return sum(int(words.split("calls=")[1].split(",")[0]) for words in stats.values())
-
-
-async def test_07_what_becomes_due_is_handled_on_time(
-    client: AsyncClient[Any], queue: AsyncQueue, server: RedisServer
-) -> None:
-    """By a local clock, beside a blocked call that goes on: the server's own time-outs are 100 ms late."""
-    late: list[float] = []
-
-    async def handler(message: AsyncMessage) -> None:
-        late.append(time.time() - float(message.content))
-
-    async with AsyncWorker(client, "jobs", handler, idle_backoff=lambda dry: 30.0):
-        await until_asleep(server, 1)
-        for n in range(5):
-            await queue.enqueue(repr(time.time() + 0.15), backoff=0.15)
-            await until_asleep(server, 1)
-            await until(lambda n=n: len(late) == n + 1, "it was handled")  # type: ignore[misc]
-        assert server.info("clients")["blocked_clients"] == "1", "the blocked call was not abandoned"
-    assert min(late) > -0.002, "never early, but for the rounding of milliseconds"
-    assert sorted(late)[2] < 0.05, late
-
-
-async def test_a_signal_that_finds_no_hand_is_passed_on(
-    client: AsyncClient[Any], queue: AsyncQueue, server: RedisServer, seen: Seen
-) -> None:
-    """The first worker is blocked and busy: another one has to hear of the message, at once."""
-    other = Seen()
-    async with AsyncWorker(client, "jobs", seen.slow, concurrency=1, idle_backoff=lambda dry: 30.0):
-        await until_asleep(server, 1)
-        await queue.enqueue("slow", backoff=0.2)
-        await until(lambda: seen.busy == 1, "its one hand is taken, by the clock")
-        await until_asleep(server, 1)
-        async with AsyncWorker(client, "jobs", other.quick, idle_backoff=lambda dry: 30.0):
-            await until_asleep(server, 2)
-            await queue.enqueue("v", mid="m")
-            await until(lambda: other.mids == ["m"], "the other has it", 5.0)
-            seen.go.give()
-
-
 async def test_19_maintenance_goes_on_beside_a_slow_handler(
     client: AsyncClient[Any], queue: AsyncQueue, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crew, "_TIDY", 0.1)
+    monkeypatch.setattr(feeder, "_TIDY", 0.1)
     await queue.enqueue_many([Entry("quick", mid=f"m{n}") for n in range(20)] + [Entry("slow", mid="slow")])
     worker = AsyncWorker(client, "jobs", seen.slow, concurrency=1)
     async with worker:

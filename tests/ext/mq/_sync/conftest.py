@@ -10,6 +10,7 @@ import pytest
 
 from carmine.client._sync.client import Client
 from carmine.ext.mq._sync.queue import Queue
+from tests.ext.mq._sync.helpers import Seen
 from tests.ext.mq.ancestor import T0, Ancestor
 
 if TYPE_CHECKING:
@@ -35,3 +36,9 @@ def queue(client: Client[Any]) -> Queue:
 def ancestor(server: RedisServer) -> Ancestor:
     """Give the pen that writes the same queue as the ancestor does."""
     return Ancestor(server, "jobs")
+
+
+@pytest.fixture
+def seen() -> Seen:
+    """Give a handler that writes down what it is given."""
+    return Seen()

@@ -69,3 +69,42 @@ def until_status(queue: Queue, mid: str, *statuses: str | None) -> None:
     while (status := queue.message_status(mid)) not in statuses:
         assert time.monotonic() < deadline, f"{mid} is {status}, not {statuses}"
         threads.sleep(0.002)
+
+
+class Seen:
+    """A handler that writes down what it is given, and may be kept busy."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.ended: list[str] = []
+        self.go = threads.Signal()
+        self.busy = 0
+        self.most = 0
+
+    @property
+    def mids(self) -> list[str]:
+        return [message.mid for message in self.messages]
+
+    def quick(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def slow(self, message: Message) -> None:
+        """Go on until `go` is given, where the content says so."""
+        self.messages.append(message)
+        self.busy += 1
+        self.most = max(self.most, self.busy)
+        try:
+            if message.content == "slow":
+                assert self.go.wait(20.0), "nobody let the handler go on"
+        finally:
+            self.busy -= 1
+        self.ended.append(message.mid)
+
+    def watchful(self, message: Message) -> None:
+        """Go on until the message is this handler's no more."""
+        self.messages.append(message)
+        try:
+            while not message.cancelled:
+                threads.sleep(0.002)
+        finally:
+            self.ended.append(message.mid)
