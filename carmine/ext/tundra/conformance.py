@@ -333,6 +333,8 @@ def check_datastore(make_place: Callable[[], _Place]) -> list[str]:
             getattr(suite, name)()
         except NotConforming as exc:
             raise NotConforming(f"{name}: {exc}") from exc
+        except DataStoreError as exc:
+            raise NotConforming(f"{name}: a call failed: {exc}") from exc
     return names
 
 

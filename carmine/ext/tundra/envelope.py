@@ -164,7 +164,7 @@ def unseal(
     if not compare_digest(_expected(key, sealed, kind, key_id, known, allow_unsealed=allow_unsealed), digest):
         what = "MAC" if kind == MAC else "checksum"
         raise DamagedEnvelope(f"the archive was changed since it was sealed, its {what} differs; {_INSTEAD}", key=key)
-    # What follows can only be met where somebody made a checksum, or held the MAC key, who should not.
+    # From here on the bytes are as somebody sealed them; without a MAC that may be anybody.
     ends = list(accumulate(lengths, initial=_FIXED.size))
     if ends[-1] > len(sealed):
         raise DamagedEnvelope(f"the archive's header claims more than there is; {_INSTEAD}", key=key)
