@@ -36,22 +36,24 @@ CONTENDERS: dict[str, Contender] = {
         Kind("queues.rq_jobs", "rq"), Setting("a fork a job, with scheduler", 60), Setting("SimpleWorker", 300)
     ),
     "dramatiq": Contender(
-        Kind("queues.dramatiq_actors", "dramatiq"), Setting("8 threads", 2_000), Setting("2 threads", 3_000)
+        Kind("queues.dramatiq_actors", "dramatiq"), Setting("8 threads", 2_000), Setting("32 threads", 3_500)
     ),
     "arq": Contender(
         Kind("queues.arq_jobs", "arq"),
         # It takes 100 messages every half second: fewer than several hundred would be one burst.
         Setting("10 tasks, polls each 0.5 s", 600),
-        Setting("100 tasks, polls each 10 ms, no results", 1_400),
+        Setting("500 tasks, polls each 10 ms, no results", 1_400),
     ),
-    "saq": Contender(Kind("queues.saq_jobs", "saq"), Setting("10 tasks", 1_700), Setting("100 tasks", 1_700)),
+    "saq": Contender(Kind("queues.saq_jobs", "saq"), Setting("10 tasks", 1_700), Setting("the same", 1_700)),
     "taskiq": Contender(
         Kind("queues.taskiq_tasks", "taskiq"),
         Setting("100 tasks, no acknowledgements", 2_900),
         Setting("the same, prefetching 100", 2_900),
     ),
-    "huey": Contender(Kind("queues.huey_tasks", "huey"), Setting("1 thread", 2_000), Setting("4 threads", 3_000)),
-    "celery": Contender(Kind("queues.celery_tasks", "celery"), Setting("2 processes", 900), Setting("8 threads", 900)),
+    "huey": Contender(Kind("queues.huey_tasks", "huey"), Setting("1 thread", 3_000), Setting("2 threads", 4_000)),
+    "celery": Contender(
+        Kind("queues.celery_tasks", "celery"), Setting("2 processes", 900), Setting("1 process, solo, no gossip", 900)
+    ),
 }
 
 OURS = ("carmine", "carmine-async")

@@ -20,7 +20,7 @@ from bench.measure import CONTROL, Seat, Times, play
 from bench.processes import TICK
 from bench.queues import rows
 from bench.queues.board import Board
-from bench.queues.session import Drain, Producer, Session, Spot
+from bench.queues.session import Drain, Producer, Session, Spot, per_message
 from bench.rivals.work import Unavailable
 from bench.run import Outcome
 
@@ -52,7 +52,7 @@ class Settings(NamedTuple):
         return f"{shown}, {self.delays} delayed messages, sweeps {self.sweeps} times, seed {self.seed}"
 
 
-QUICK = Settings(rounds=2, seconds=0.4, block=0.03, pings=30, budget=0.7, delays=10, sweeps=2, deepest=100_000)
+QUICK = Settings(rounds=2, seconds=0.5, block=0.03, pings=30, budget=0.7, delays=10, sweeps=2, deepest=100_000)
 
 
 class Waits(NamedTuple):
@@ -236,9 +236,7 @@ class Run:
         finally:
             session.stop()
         begun = sorted(session.times(0, sent))
-        # The first quarter warms up: threads, scripts, and the server's look at a full queue.
-        window = begun[count // 4 : count]
-        return Drain((window[-1] - window[0]) / 1e9 / (len(window) - 1), cpu / max(1, len(begun)))
+        return Drain(per_message(begun[:count]), cpu / len(begun))
 
     def _beside(self, producer: Producer, board: Board, resting: int) -> Drain:
         """Time a drain beside messages that rest for an hour."""

@@ -15,6 +15,7 @@ from bench.processes import TICK, Service
 from bench.rivals.work import Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from bench.contestant import Kind, Sample
@@ -124,7 +125,7 @@ class Session:
         return self._service
 
     def drain(self, count: int, resting: int = 0) -> Drain:
-        """Fill the queue, start the worker, and time it from the first message begun to the last.
+        """Fill the queue, start the worker, and time it; see `per_message`.
 
         Args:
             count: How many messages.
@@ -138,8 +139,7 @@ class Session:
         self._wait(0, count, count, time.monotonic() + 60)
         cpu = max(TICK, service.cpu() - cpu)
         self._settle(resting)
-        times = self._times(0, count)
-        return Drain((max(times) - min(times)) / 1e9 / (count - 1), cpu / count)
+        return Drain(per_message(self._times(0, count)), cpu / count)
 
     def pings(self, count: int, gaps: tuple[float, float], budget: float, seed: int) -> list[float]:
         """Return the milliseconds from the call that enqueued to the start of the handler, for each message."""
@@ -206,6 +206,16 @@ class Session:
             if time.monotonic() > until:
                 raise Unavailable(f"its answer is not right: {found} messages are left, {size} should be")
             time.sleep(0.01)
+
+
+def per_message(times: Sequence[int]) -> float:
+    """Return the seconds between two messages of a row that a worker began, in nanoseconds of the clock.
+
+    The first quarter does not count: threads, connections and scripts are made meanwhile.
+    """
+    ordered = sorted(times)
+    counted = ordered[len(ordered) // 4 :]
+    return (counted[-1] - counted[0]) / 1e9 / (len(counted) - 1)
 
 
 def wait_any(board: Board, start: int, stop: int, deadline: float, service: Service) -> bool:

@@ -1,4 +1,4 @@
-"""Celery: a pool of two processes by default (one a core), one process of threads at its best."""
+"""Celery: a pool of two processes by default (one a core); at its best one process without a pool or gossip."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ class Rival(QueueRival):
 
 def serve(setting: str) -> None:
     """Run a worker."""
-    pool = ["--pool", "threads", "--concurrency", "8"] if setting == "best" else []
-    app.worker_main(["worker", "--loglevel", "ERROR", *pool])
+    best = ["--pool", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    app.worker_main(["worker", "--loglevel", "ERROR", *(best if setting == "best" else [])])

@@ -54,6 +54,6 @@ class Rival(QueueRival):
 
 def serve(setting: str) -> None:
     """Run a worker."""
-    threads = "2" if setting == "best" else "8"
+    threads = "32" if setting == "best" else "8"
     sys.argv = ["dramatiq", "bench.rivals.queues.dramatiq_actors", "--processes", "1", "--threads", threads]
     main()

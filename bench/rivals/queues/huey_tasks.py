@@ -1,4 +1,4 @@
-"""Huey: one consumer thread by default, four at its best."""
+"""Huey: one consumer thread by default, two at its best."""
 
 from __future__ import annotations
 
@@ -50,4 +50,4 @@ class Rival(QueueRival):
 
 def serve(setting: str) -> None:
     """Run a worker."""
-    huey.create_consumer(workers=4 if setting == "best" else 1).run()
+    huey.create_consumer(workers=2 if setting == "best" else 1).run()
