@@ -34,9 +34,9 @@ from carmine.ext.sessions.django.clients import Clients
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Config", "current"]
+__all__ = ["KEYS", "Config", "current"]
 
-_KEYS: Final = ("absolute_ttl", "async_client", "client", "max_size", "on_error", "options", "prefix", "timeout", "url")
+KEYS: Final = ("absolute_ttl", "async_client", "client", "max_size", "on_error", "options", "prefix", "timeout", "url")
 _OF_THE_STORE: Final = ("prefix", "absolute_ttl", "max_size", "timeout")
 _POLICIES: Final = ("raise", "anonymous")
 _NOTHING: Final[dict[str, Any]] = {}
@@ -99,9 +99,9 @@ def _check_keys(source: object) -> None:
     if not isinstance(source, dict):
         raise UsageError(f"it must be a dict, not {_checks.kind(source)}")
     for name in source:
-        if name not in _KEYS:
-            near = get_close_matches(str(name), _KEYS, 1)
-            hint = f", perhaps {near[0]}" if near else f"; there are {', '.join(_KEYS)}"
+        if name not in KEYS:
+            near = get_close_matches(str(name), KEYS, 1)
+            hint = f", perhaps {near[0]}" if near else f"; there are {', '.join(KEYS)}"
             raise UsageError(f"it has a key that nothing knows{hint}")
     if "client" in source and ("url" in source or "options" in source):
         raise UsageError("a client of your own has its url and options already: leave these two away")
