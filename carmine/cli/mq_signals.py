@@ -1,12 +1,14 @@
 """The signals that end a worker, heard in both worlds, whichever thread the system gives them to.
 
 TERM and INT: the first asks for a drain, the second for the messages back, and a third ends the process as the system
-does. HUP means nothing: a worker outlives the terminal it was started from.
+does. HUP means nothing: a worker outlives the terminal it was started from. A process that a handler forks has none of
+this.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from typing import TYPE_CHECKING, Final, Self
@@ -26,9 +28,20 @@ def hear_no_more() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _ignore_hangups() -> None:
+def _mind_the_others() -> None:
+    """Ignore hangups, and let the processes that handlers start have signals as they always are."""
     if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, _nothing)  # not SIG_IGN, which the handlers' child processes would inherit
+        signal.signal(signal.SIGHUP, _nothing)  # not SIG_IGN, which programs that handlers start would inherit
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_be_another)
+
+
+def _be_another() -> None:
+    """Forget the worker's ears in a forked process: what it is told is not for the worker, whose socket it shares."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
@@ -47,7 +60,7 @@ class Ears:
         signal.set_wakeup_fd(self._far.fileno(), warn_on_full_buffer=False)
         for number in _ENDS:
             signal.signal(number, _nothing)
-        _ignore_hangups()
+        _mind_the_others()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -76,4 +89,4 @@ def hear_tasks(told: Callable[[], object]) -> None:
             loop.add_signal_handler(number, told)
         except NotImplementedError:  # Windows, whose loop is woken by each signal
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(told))
-    _ignore_hangups()
+    _mind_the_others()

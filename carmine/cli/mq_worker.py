@@ -58,6 +58,7 @@ def worker(asked: argparse.Namespace, screen: Screen, client: Client[Any]) -> in
     _set_logging_up(asked.log_level)
     client.ping()  # a wrong address is told at once; a server that goes away later is waited for
     if is_async(handler):
+        client.close()
         is_clean = asyncio.run(_by_tasks(asked, client.options, handler, options))
     else:
         is_clean = _by_threads(asked, client, handler, options)

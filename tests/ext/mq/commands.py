@@ -48,6 +48,7 @@ def assert_harmless(*outputs: bytes) -> None:
 
 HANDLERS: Final = """
 import os
+import signal
 import carmine
 
 url = os.environ["RECORDS"]
@@ -58,6 +59,17 @@ tasks_log = carmine.AsyncClient(url)
 def handle(message):
     line = f"{message.queue.name} {message.mid} {message.attempt} {os.getpid()}"
     log.rpush("started", line)
+    if message.content == "fork":
+        (ready, said), (alive, held) = os.pipe(), os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(held)
+            os.write(said, b"x")
+            os.read(alive, 1)  # as long as the worker lives
+            os._exit(7)
+        os.read(ready, 1)  # Python loses a signal that comes while it forks
+        os.kill(child, signal.SIGTERM)
+        line += f" {os.waitpid(child, 0)[1]}"
     if message.content == "hang":
         log.blmove("go", "go", 30)
     if message.content == "bad":

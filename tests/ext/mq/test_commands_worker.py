@@ -191,6 +191,18 @@ def test_s20_the_program_alone_finds_handlers_here_and_keeps_the_password(
     assert "CANARY" not in worker.said()
 
 
+def test_processes_that_a_handler_forks(queue: Queue, server: RedisServer, work: Callable[..., WorkerProcess]) -> None:
+    """They end by a signal as ever, and the worker is not told to end by it."""
+    worker = work(HANDLER["sync"], "--concurrency", "1")
+    queue.enqueue("fork", mid="m")
+    assert wait_for(server, "handled", 1)[0][4] == str(int(signal.SIGTERM))
+    queue.enqueue("quick", mid="next")
+    wait_for(server, "handled", 2)
+    assert "told to end" not in worker.said()
+    worker.signal(signal.SIGTERM)
+    assert worker.status() == 0
+
+
 # The beginning. ------------------------------------------------------------------------------------------------------
 
 
