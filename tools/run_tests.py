@@ -3,7 +3,8 @@
 The suites read their matrix from the environment: ``CARMINE_IMPL`` and ``CARMINE_EXPECT_IMPL`` (the twin),
 ``CARMINE_TEST_SERVER`` (valkey91, redis82, redis70, redis62) and ``CARMINE_TEST_SCALE`` (a factor on the counts of the
 long tests). Both protocols are parameters inside the suites. Most passes wait more than they compute: three run side by
-side on two processors. Those with the fault tests, which hold calls to their deadlines, run after them, one on each.
+side on two processors. Those with the fault tests, which hold calls to their deadlines, run after them; at their full
+length, in the matrix, one on each processor.
 
 A folder that does not exist yet is reported and passed over; one that exists and holds no test fails, for pytest then
 ends with status 5. So does a pass that takes longer than its group's limit, which grows with a scale set by hand.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,6 +34,8 @@ FULL = {"matrix": 1.0}
 LIMIT = 600.0
 LONG = {"matrix": 3 * 3600.0}
 """Seconds a pass may take, at its group's own scale, where that is not ``LIMIT``."""
+STUCK = 120.0
+"""Seconds after which one test is taken for stuck, at ``SCALE``: every thread's stack is shown, and the pass ends."""
 
 
 class Pass(NamedTuple):
@@ -89,7 +93,16 @@ def passes(group: str, impls: tuple[str, ...]) -> list[Pass]:
         case "protocol":
             shared = Pass("protocol, both twins", ("tests/protocol", "tests/property"))
             return [shared, Pass("protocol python", ("tests/protocol",), impl="python")]
-        case "integration" | "faults" | "ext":
+        case "faults":  # they wait more than they compute: in halves, twice as many run side by side
+            return [
+                Pass(f"faults {half + 1} valkey91 {impl}", tuple(files[half::2]), impl=impl, server="valkey91")
+                for files in [
+                    sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests/faults").rglob("test_*.py"))
+                ]
+                for impl in impls
+                for half in (0, 1)
+            ]
+        case "integration" | "ext":
             place = f"tests/{group}"
             return [Pass(f"{group} valkey91 {impl}", (place,), impl=impl, server="valkey91") for impl in impls]
         case "servers":
@@ -123,6 +136,11 @@ def limit_of(group: str) -> float:
     return LONG.get(group, LIMIT) * max(1.0, scale_of(group) / FULL.get(group, SCALE))
 
 
+def is_faults(one: Pass) -> bool:
+    """Whether a pass holds calls to their deadlines."""
+    return any(folder.startswith("tests/faults") for folder in one.folders)
+
+
 def environment(one: Pass, expected: str) -> dict[str, str]:
     """Return the environment of a pass."""
     made = {**os.environ, "CARMINE_TEST_SCALE": f"{scale_of(one.group):g}", "CARMINE_EXPECT_IMPL": expected}
@@ -136,11 +154,13 @@ def environment(one: Pass, expected: str) -> dict[str, str]:
 
 def run(one: Pass, expected: str, words: list[str]) -> Result:
     """Run one pass to its end, or kill it and all it started when its time is over."""
-    folders = [folder for folder in one.folders if (ROOT / folder).is_dir()]
+    folders = [folder for folder in one.folders if (ROOT / folder).exists()]
     if not folders:
         return Result(one.name, True, 0.0, f"not there yet: {', '.join(one.folders)}", "")
     marks = ["-m", one.marks] if one.marks else []
-    command = [str(python_of(one.env)), "-m", "pytest", "-p", "no:cacheprovider", "-q", *marks, *words, *folders]
+    stuck = f"faulthandler_timeout={STUCK * max(1.0, scale_of(one.group) / SCALE):g}"
+    options = ["-p", "no:cacheprovider", "-q", "-o", stuck]
+    command = [str(python_of(one.env)), "-m", "pytest", *options, *marks, *words, *folders]
     start = time.monotonic()
     limit = limit_of(one.group)
     with subprocess.Popen(
@@ -161,11 +181,16 @@ def run(one: Pass, expected: str, words: list[str]) -> Result:
     return Result(one.name, child.returncode == 0, time.monotonic() - start, lines[-1], output)
 
 
+def tell(result: Result) -> None:
+    """Print that a pass has ended; all it said, where it failed."""
+    if not result.ok:
+        sys.stdout.write(f"\n======== {result.name}\n{result.output}\n")
+    sys.stdout.write(f"tests: {'passed' if result.ok else 'FAILED'} {result.name} in {result.seconds:.1f} s\n")
+    sys.stdout.flush()
+
+
 def report(results: list[Result]) -> None:
-    """Print the output of what failed, what was counted, what was skipped and why, and the closing line of each."""
-    for result in results:
-        if not result.ok:
-            sys.stdout.write(f"\n======== {result.name}\n{result.output}\n")
+    """Print what was skipped and why, what was counted, and the closing line of each."""
     for line in dict.fromkeys(f"{line}" for result in results if result.ok for line in result.skipped()):
         sys.stdout.write(f"{line}\n")
     for result in results:
@@ -182,6 +207,7 @@ def main() -> int:
     known = ("unit", "protocol", "smoke", "integration", "faults", "ext", "servers", "pythons", "test", "matrix")
     parser.add_argument("groups", nargs="+", choices=known)
     parser.add_argument("--jobs", type=int, default=CPUS + CPUS // 2)
+    parser.add_argument("--only", default="", help="a regular expression: the passes whose name has a match")
     parser.add_argument("--pytest", default="", help="more words for pytest, in one string")
     args = parser.parse_args()
     start = time.monotonic()
@@ -189,19 +215,20 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     impls = twins(MAIN)
     todo = [one._replace(group=group) for group in args.groups for one in passes(group, impls)]
+    todo = [one for one in todo if re.search(args.only, one.name)]
     best = {env: (impls if env == MAIN else twins(env))[0] for env in dict.fromkeys(one.env for one in todo)}
     words = args.pytest.split()
 
     def go(one: Pass) -> Result:
         result = run(one, one.impl or best[one.env], words)
-        sys.stdout.write(f"tests: {'passed' if result.ok else 'FAILED'} {result.name} in {result.seconds:.1f} s\n")
-        sys.stdout.flush()
+        tell(result)
         return result
 
     results: list[Result] = []
-    for with_faults in (False, True):  # what is measured in fractions of a second must not share a processor
-        with ThreadPoolExecutor(min(args.jobs, CPUS) if with_faults else args.jobs) as pool:
-            results += pool.map(go, [one for one in todo if ("tests/faults" in one.folders) is with_faults])
+    for with_faults in (False, True):  # what is measured in fractions of a second must not wait for a processor
+        jobs = CPUS if with_faults and "matrix" in args.groups else args.jobs
+        with ThreadPoolExecutor(jobs) as pool:
+            results += pool.map(go, [one for one in todo if is_faults(one) is with_faults])
     report(results)
     failed = sum(not result.ok for result in results)
     what = f"{failed} of {len(results)} passes FAILED" if failed else f"all {len(results)} passes passed"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tools import run_tests
-from tools.run_tests import Pass, Result, limit_of, report, scale_of
+from tools.run_tests import ROOT, Pass, Result, limit_of, passes, report, scale_of, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,9 @@ def test_the_counts_of_a_pass_that_succeeded_are_printed(capsys: pytest.CaptureF
 
 
 def test_the_output_of_a_pass_that_failed_is_printed_once_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    report([Result("faults a", False, 1.0, "1 failed", COUNTS)])
+    failed = Result("faults a", False, 1.0, "1 failed", COUNTS)
+    tell(failed)
+    report([failed])
     printed = capsys.readouterr().out
     assert COUNTS in printed
     assert printed.count("COUNT test_a") == 1
@@ -59,3 +61,11 @@ def test_the_passes_know_their_scale_and_their_twin() -> None:
     made = run_tests.environment(Pass("x", ("tests/unit",), impl="python", group="matrix"), "python")
     assert (made["CARMINE_TEST_SCALE"], made["CARMINE_IMPL"]) == ("1", "python")
     assert run_tests.environment(Pass("x", ("tests/unit",), group="faults"), "cython")["CARMINE_TEST_SCALE"] == "0.05"
+
+
+def test_the_halves_of_the_faults_are_all_of_them() -> None:
+    files = [file for one in passes("faults", ("cython",)) for file in one.folders]
+    assert sorted(files) == sorted(
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "tests/faults").rglob("test_*.py")
+    )
+    assert len(files) > 30
