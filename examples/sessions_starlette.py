@@ -42,7 +42,7 @@ async def home(request: Request) -> PlainTextResponse:
 async def login(request: Request) -> PlainTextResponse:
     form = await request.json()
     name, password = str(form.get("name", "")), str(form.get("password", ""))
-    if not name or not compare_digest(USERS.get(name, "").encode(), password.encode()):
+    if name not in USERS or not compare_digest(USERS[name].encode(), password.encode()):
         return PlainTextResponse("wrong name or password\n", 403)
     request.session.regenerate(begin_anew=True)  # an id from before the login is worth nothing now
     request.session["user"] = name

@@ -45,7 +45,7 @@ def answer(environ: WSGIEnvironment) -> tuple[str, str]:
         case "POST", "/login":
             form = form_of(environ)
             name = form.get("name", "")
-            if not compare_digest(USERS.get(name, "").encode(), form.get("password", "").encode()) or not name:
+            if name not in USERS or not compare_digest(USERS[name].encode(), form.get("password", "").encode()):
                 return "403 Forbidden", "wrong name or password\n"
             session.regenerate(begin_anew=True)  # an id from before the login is worth nothing now
             session["user"] = name
