@@ -83,18 +83,25 @@ if TYPE_CHECKING:
     from carmine.client._async.pubsub import AsyncPubSub
     from carmine.client._async.script import AsyncScript
     from carmine.client._async.transaction import AsyncTransaction
+    from carmine.client._async.wcar import AsyncWcar
     from carmine.client._sync.listener import Listener
     from carmine.client._sync.monitor import Monitor
     from carmine.client._sync.pubsub import PubSub
+    from carmine.client._sync.wcar import Wcar
+    from carmine.client.cas import ABORT, DELETE, MISSING, swapped
     from carmine.client.dispatch import Trouble
+    from carmine.client.folding import reduced
     from carmine.client.glob import glob_escape
     from carmine.client.monitor_lines import MonitorLine
+    from carmine.client.parsers import ParserError, as_bool, as_float, as_int, as_map, compose
     from carmine.client.subscriptions import Message, Reconnected
+    from carmine.client.wcar import wcar
     from carmine.freezing import freezable, freeze, raw, thaw
     from carmine.keys import key
     from carmine.transport.async_pool import AsyncPool
 
 __all__ = [
+    "ABORT",
     "Address",
     "Arg",
     "AskError",
@@ -107,6 +114,7 @@ __all__ = [
     "AsyncPubSub",
     "AsyncScript",
     "AsyncTransaction",
+    "AsyncWcar",
     "Atomic",
     "AuthError",
     "BadRequestError",
@@ -122,6 +130,7 @@ __all__ = [
     "ConnectionLost",
     "Credentials",
     "CrossSlotError",
+    "DELETE",
     "DeadlineExceeded",
     "DecodeError",
     "ExecAbortError",
@@ -131,6 +140,7 @@ __all__ = [
     "Key",
     "Listener",
     "LoadingError",
+    "MISSING",
     "MasterDownError",
     "MaxClientsError",
     "Message",
@@ -148,6 +158,7 @@ __all__ = [
     "Options",
     "OutOfMemoryError",
     "Outcome",
+    "ParserError",
     "PinnedConnection",
     "Pipeline",
     "PipelineError",
@@ -180,9 +191,15 @@ __all__ = [
     "UnkillableError",
     "UsageError",
     "WatchError",
+    "Wcar",
     "WriteTimeout",
     "WrongTypeError",
     "__version__",
+    "as_bool",
+    "as_float",
+    "as_int",
+    "as_map",
+    "compose",
     "connect",
     "connect_async",
     "deadline",
@@ -191,10 +208,14 @@ __all__ = [
     "glob_escape",
     "key",
     "raw",
+    "reduced",
+    "swapped",
     "thaw",
+    "wcar",
 ]
 
 _LATER = {
+    "ABORT": "carmine.client.cas",
     "AsyncClient": "carmine.client._async.client",
     "AsyncListener": "carmine.client._async.listener",
     "AsyncMonitor": "carmine.client._async.monitor",
@@ -204,20 +225,33 @@ _LATER = {
     "AsyncPubSub": "carmine.client._async.pubsub",
     "AsyncScript": "carmine.client._async.script",
     "AsyncTransaction": "carmine.client._async.transaction",
+    "AsyncWcar": "carmine.client._async.wcar",
+    "DELETE": "carmine.client.cas",
     "Listener": "carmine.client._sync.listener",
+    "MISSING": "carmine.client.cas",
     "Message": "carmine.client.subscriptions",
     "Monitor": "carmine.client._sync.monitor",
     "MonitorLine": "carmine.client.monitor_lines",
+    "ParserError": "carmine.client.parsers",
     "PubSub": "carmine.client._sync.pubsub",
     "Reconnected": "carmine.client.subscriptions",
     "Trouble": "carmine.client.dispatch",
+    "Wcar": "carmine.client._sync.wcar",
+    "as_bool": "carmine.client.parsers",
+    "as_float": "carmine.client.parsers",
+    "as_int": "carmine.client.parsers",
+    "as_map": "carmine.client.parsers",
+    "compose": "carmine.client.parsers",
     "connect_async": "carmine.client._async.client",
     "freezable": "carmine.freezing",
     "freeze": "carmine.freezing",
     "glob_escape": "carmine.client.glob",
     "key": "carmine.keys",
     "raw": "carmine.freezing",
+    "reduced": "carmine.client.folding",
+    "swapped": "carmine.client.cas",
     "thaw": "carmine.freezing",
+    "wcar": "carmine.client.wcar",
 }
 
 

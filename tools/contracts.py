@@ -56,7 +56,7 @@ PURE = (
     *("retry", "protocol", "commands"),
 )
 # Everything in client/ is pure but the shells; in ext/<layer>/ these files are pure.
-CLIENT_SHELLS = ("_async", "_sync", "engine", "async_engine", "timing")
+CLIENT_SHELLS = ("_async", "_sync", "engine", "async_engine", "timing", "wcar")
 EXT_PURE = ("keys", "core", "errors")
 # The one exception of the design: the twin is chosen by CARMINE_IMPL.
 PURE_EXCEPTIONS = ("carmine.protocol -> os",)

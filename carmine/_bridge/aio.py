@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["CANCELLED", "Job", "Mutex", "Signal", "Turn", "call", "sleep", "spawn"]
+__all__ = ["CANCELLED", "Job", "Mutex", "Signal", "Turn", "call", "here", "sleep", "spawn"]
 
 R = TypeVar("R")
 
@@ -87,6 +87,11 @@ class Job(Generic[R]):
         """
         async with asyncio.timeout(timeout):
             return await asyncio.shield(self._task)
+
+
+def here() -> object:
+    """Return who runs this: the task."""
+    return asyncio.current_task()
 
 
 def spawn(function: Callable[..., Coroutine[Any, Any, R]], *args: Any) -> Job[R]:

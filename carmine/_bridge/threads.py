@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CANCELLED", "Job", "Mutex", "Signal", "Turn", "call", "sleep", "spawn"]
+__all__ = ["CANCELLED", "Job", "Mutex", "Signal", "Turn", "call", "here", "sleep", "spawn"]
 
 R = TypeVar("R")
 
@@ -95,6 +95,11 @@ class Job(Generic[R]):
         if self._raised is not None:
             raise self._raised
         return self._returned[0]
+
+
+def here() -> object:
+    """Return who runs this: the thread."""
+    return threading.get_ident()
 
 
 def spawn(function: Callable[..., R], *args: Any) -> Job[R]:

@@ -30,7 +30,7 @@ else:
     except ImportError:
         from hashlib import sha1
 
-__all__ = ["Program", "ScriptQueue", "fill", "is_unknown", "words_of"]
+__all__ = ["Program", "ScriptQueue", "digest", "fill", "is_unknown", "words_of"]
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -59,11 +59,24 @@ class Program(Generic[R]):
         text: The Lua text.
         sha: Its SHA1 as 40 hexadecimal digits, by which servers know it.
         readonly: Whether it goes out as EVALSHA_RO and EVAL_RO.
+
+    Args:
+        text: The Lua text.
+        readonly: Whether it writes nothing.
+        decode: Turns what it returns into the result.
+        raw: Whether strings it returns are read as bytes, whatever the client reads, and never thawed.
     """
 
     __slots__ = ("_by_hash", "_by_text", "readonly", "sha", "text")
 
-    def __init__(self, text: str | bytes, *, readonly: bool = False, decode: Callable[[Any], R] | None = None) -> None:
+    def __init__(
+        self,
+        text: str | bytes,
+        *,
+        readonly: bool = False,
+        decode: Callable[[Any], R] | None = None,
+        raw: bool = False,
+    ) -> None:
         if not isinstance(text, str | bytes):
             raise UsageError(f"a script is text, as str or bytes, not {type(text).__name__}")
         try:
@@ -71,17 +84,18 @@ class Program(Generic[R]):
         except UnicodeEncodeError:
             raise UsageError("the script holds a lone surrogate, which UTF-8 cannot carry") from None
         self.text: str | bytes = text
-        self.sha: str = sha1(data, usedforsecurity=False).hexdigest()
+        self.sha: str = digest(data)
         self.readonly: bool = readonly
-        self._by_hash = spec("EVALSHA_RO" if readonly else "EVALSHA", decode)
-        self._by_text = spec("EVAL_RO" if readonly else "EVAL", decode)
+        as_stored = False if raw else None
+        self._by_hash = spec("EVALSHA_RO" if readonly else "EVALSHA", decode, text=as_stored)
+        self._by_text = spec("EVAL_RO" if readonly else "EVAL", decode, text=as_stored)
 
     def shaped(self, decode: Callable[[Any], Q] | None) -> Program[Q]:
         """Return the same program, whose result another function makes; its hash is not computed again."""
         made: Program[Q] = object.__new__(Program)
         made.text, made.sha, made.readonly = self.text, self.sha, self.readonly
-        made._by_hash = spec(self._by_hash.name, decode)
-        made._by_text = spec(self._by_text.name, decode)
+        made._by_hash = spec(self._by_hash.name, decode, text=self._by_hash.text)
+        made._by_text = spec(self._by_text.name, decode, text=self._by_text.text)
         return made
 
     def by_hash(self, keys: Words, args: Words) -> tuple[Spec, Words]:
@@ -91,6 +105,11 @@ class Program(Generic[R]):
     def by_text(self, keys: Words, args: Words) -> tuple[Spec, Words]:
         """Return the command that runs it on any server, which knows it from then on."""
         return self._by_text, (self._by_text.name, self.text, len(keys), *keys, *args)
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-1 of bytes, as servers write it: 40 hexadecimal digits."""
+    return sha1(data, usedforsecurity=False).hexdigest()
 
 
 def is_unknown(error: NoScriptError) -> bool:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Serializing"]
 
+_CAS: Final = Spec("compare and set")
+
 _CACHED: Final = 4096
 """Specs remembered: more than there are; those of the raw door are made anew for each way of spelling a name."""
 
@@ -59,6 +61,27 @@ class Serializing:
     def queue(self, add: Callable[[Spec, Words], Reply[Any]]) -> Callable[[Spec, Words], Reply[Any]]:
         """Return a function that queues commands by `add`, with their values frozen."""
         return lambda spec, words: add(*self(spec, words))
+
+    def stored(self, value: Any) -> Any:
+        """Return a value as it is stored, by a name that no serializer touches again.
+
+        Raises:
+            UsageError: It cannot be frozen.
+        """
+        return self._frozen(_CAS, value)
+
+    @staticmethod
+    def untouched(data: bytes) -> Raw:
+        """Return stored bytes as an argument that stays as it is."""
+        return Raw(data)
+
+    def read(self, data: bytes) -> Any:
+        """Return the value of a string as it is stored.
+
+        Raises:
+            ThawError, DecodeError: As for a reply.
+        """
+        return self.incoming("GET", data)
 
     # Out. ------------------------------------------------------------------------------------------------------------
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
+from carmine import _checks
 from carmine.client._async.pinned import AsyncPinnedConnection
 from carmine.client._async.pipeline import AsyncPipeline
 from carmine.client._async.scan import AsyncScanning
-from carmine.client._async.script import AsyncScripting
+from carmine.client._async.swapping import AsyncSwapping
 from carmine.client._async.transaction import AsyncTransaction, Atomic
 from carmine.client.async_engine import AsyncEngine, make_pool
 from carmine.commands._async import AsyncCommands
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "connect_async"]
 
 T = TypeVar("T", bound=str | bytes)
+F = TypeVar("F")
 
 
-class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T], Generic[T]):
+class AsyncClient(AsyncEngine, AsyncSwapping[T], AsyncScanning[T], AsyncCommands[T], Generic[T]):
     """A client of one Redis or Valkey server.
 
     Args:
@@ -167,34 +169,52 @@ class AsyncClient(AsyncEngine, AsyncScripting, AsyncScanning[T], AsyncCommands[T
         """
         return AsyncTransaction(self, self._text, watch, raise_errors=raise_errors)
 
+    @overload
     async def atomic(
         self, fn: Callable[[AsyncTransaction[T]], Awaitable[object]], *watch: Key, attempts: int = 16
-    ) -> Atomic:
+    ) -> Atomic: ...
+    @overload
+    async def atomic(
+        self,
+        fn: Callable[[AsyncTransaction[T]], Awaitable[object]],
+        *watch: Key,
+        attempts: int = 16,
+        on_failure: Callable[[], Awaitable[F]],
+    ) -> Atomic | F: ...
+    async def atomic(
+        self,
+        fn: Callable[[AsyncTransaction[T]], Awaitable[object]],
+        *watch: Key,
+        attempts: int = 16,
+        on_failure: Callable[[], Awaitable[Any]] | None = None,
+    ) -> Any:
         """Run a transaction, again from the start whenever a watched key was changed by somebody else.
 
         Args:
-            fn: Called with the transaction; reads by `tx.now`, queues by `tx`.
+            fn: Called with the transaction; reads by `tx.now`, queues by `tx`. Nothing is executed when it raises.
             *watch: Keys that nobody else may change meanwhile.
             attempts: How often at most.
+            on_failure: Called when the attempts have run out; what it returns is returned instead of an error.
 
         Returns:
             `(prelude, replies)`: what the commands of `tx.now` gave, and the replies of EXEC.
 
         Raises:
-            WatchError: A watched key was changed during every attempt.
+            WatchError: A watched key was changed during every attempt, and there is no `on_failure`.
         """
-        if attempts < 1:
-            raise UsageError("attempts must be 1 or more")
-        for attempt in range(1, attempts + 1):
+        attempts = _checks.whole("attempts", attempts, least=1)
+        problem: WatchError | None = None
+        for _ in range(attempts):
             transaction = self.transaction(*watch)
             try:
                 async with transaction:
                     await fn(transaction)
                 return Atomic(transaction.prelude, transaction.replies)
             except WatchError as error:
-                if attempt == attempts:
-                    raise WatchError(f"a watched key was changed during each of {attempts} attempts") from error
-        raise AssertionError("unreachable")
+                problem = error
+        if on_failure is not None:
+            return await on_failure()
+        raise WatchError(f"a watched key was changed during each of {attempts} attempts") from problem
 
     def pubsub(self, *, ping: float | None = None) -> AsyncPubSub[T]:
         """Return a context manager and iterator of messages, with a connection of its own.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
 
+from carmine.client.folding import Reduced, mark_of
 from carmine.commands import hashes, keys, sets, sorted_sets
 
 if TYPE_CHECKING:
@@ -140,3 +141,62 @@ class AsyncScanning(Generic[T]):
             noscores: Give members instead of `(member, score)` (Valkey only).
         """
         return AsyncScan(self, lambda cursor: sorted_sets.zscan(key, cursor, match, count, noscores=noscores))
+
+    async def reduce_scan(
+        self,
+        fn: Callable[[Any, T], Any],
+        start: Any,
+        match: Arg | None = None,
+        count: int | None = None,
+        type: str | None = None,
+    ) -> Any:
+        """Fold all keys into one value; a key may come more than once.
+
+        Args:
+            fn: Called with the value so far and a key; returns the next value, or `reduced(value)` to stop there.
+            start: The value before the first key.
+            match: As for `scan_iter`.
+            count: As for `scan_iter`.
+            type: As for `scan_iter`.
+        """
+        made = start
+        async for key in self.scan_iter(match, count, type):
+            made = fn(made, key)
+            if isinstance(made, Reduced):
+                return made.value
+        return made
+
+    async def reduce_hscan(
+        self, fn: Callable[[Any, T, T], Any], start: Any, key: Key, match: Arg | None = None, count: int | None = None
+    ) -> Any:
+        """Fold the fields of a hash into one value, each field once.
+
+        Cost: the names of all fields seen are kept until the end.
+
+        Args:
+            fn: Called with the value so far, a field and its value; returns the next value, or `reduced(value)`.
+            start: The value before the first field.
+            key: The key of a hash.
+            match: As for `hscan_iter`.
+            count: As for `hscan_iter`.
+        """
+        made, seen = start, set[Any]()
+        async for field, value in self.hscan_iter(key, match, count):
+            mark = mark_of(field)
+            if mark in seen:
+                continue
+            seen.add(mark)
+            made = fn(made, field, value)
+            if isinstance(made, Reduced):
+                return made.value
+        return made
+
+    async def scan_keys(self, match: Arg | None = None, count: int | None = None, type: str | None = None) -> set[T]:
+        """Return the set of all keys that match, by SCAN.
+
+        Args:
+            match: As for `scan_iter`.
+            count: As for `scan_iter`.
+            type: As for `scan_iter`.
+        """
+        return {key async for key in self.scan_iter(match, count, type)}

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
+from carmine import _checks
 from carmine.client._sync.pinned import PinnedConnection
 from carmine.client._sync.pipeline import Pipeline
 from carmine.client._sync.scan import Scanning
-from carmine.client._sync.script import Scripting
+from carmine.client._sync.swapping import Swapping
 from carmine.client._sync.transaction import Atomic, Transaction
 from carmine.client.engine import Engine, make_pool
 from carmine.commands._sync import Commands
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Client", "connect"]
 
 T = TypeVar("T", bound=str | bytes)
+F = TypeVar("F")
 
 
-class Client(Engine, Scripting, Scanning[T], Commands[T], Generic[T]):
+class Client(Engine, Swapping[T], Scanning[T], Commands[T], Generic[T]):
     """A client of one Redis or Valkey server.
 
     Args:
@@ -168,32 +170,50 @@ class Client(Engine, Scripting, Scanning[T], Commands[T], Generic[T]):
         """
         return Transaction(self, self._text, watch, raise_errors=raise_errors)
 
-    def atomic(self, fn: Callable[[Transaction[T]], object], *watch: Key, attempts: int = 16) -> Atomic:
+    @overload
+    def atomic(self, fn: Callable[[Transaction[T]], object], *watch: Key, attempts: int = 16) -> Atomic: ...
+    @overload
+    def atomic(
+        self,
+        fn: Callable[[Transaction[T]], object],
+        *watch: Key,
+        attempts: int = 16,
+        on_failure: Callable[[], F],
+    ) -> Atomic | F: ...
+    def atomic(
+        self,
+        fn: Callable[[Transaction[T]], object],
+        *watch: Key,
+        attempts: int = 16,
+        on_failure: Callable[[], Any] | None = None,
+    ) -> Any:
         """Run a transaction, again from the start whenever a watched key was changed by somebody else.
 
         Args:
-            fn: Called with the transaction; reads by `tx.now`, queues by `tx`.
+            fn: Called with the transaction; reads by `tx.now`, queues by `tx`. Nothing is executed when it raises.
             *watch: Keys that nobody else may change meanwhile.
             attempts: How often at most.
+            on_failure: Called when the attempts have run out; what it returns is returned instead of an error.
 
         Returns:
             `(prelude, replies)`: what the commands of `tx.now` gave, and the replies of EXEC.
 
         Raises:
-            WatchError: A watched key was changed during every attempt.
+            WatchError: A watched key was changed during every attempt, and there is no `on_failure`.
         """
-        if attempts < 1:
-            raise UsageError("attempts must be 1 or more")
-        for attempt in range(1, attempts + 1):
+        attempts = _checks.whole("attempts", attempts, least=1)
+        problem: WatchError | None = None
+        for _ in range(attempts):
             transaction = self.transaction(*watch)
             try:
                 with transaction:
                     fn(transaction)
                 return Atomic(transaction.prelude, transaction.replies)
             except WatchError as error:
-                if attempt == attempts:
-                    raise WatchError(f"a watched key was changed during each of {attempts} attempts") from error
-        raise AssertionError("unreachable")
+                problem = error
+        if on_failure is not None:
+            return on_failure()
+        raise WatchError(f"a watched key was changed during each of {attempts} attempts") from problem
 
     def pubsub(self, *, ping: float | None = None) -> PubSub[T]:
         """Return a context manager and iterator of messages, with a connection of its own.

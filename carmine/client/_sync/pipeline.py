@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from carmine.client.cas import CasQueue
 from carmine.client.core import NEVER, first_error, refuse, values_or_error
-from carmine.client.lua import ScriptQueue
 from carmine.commands._pipeline import PipelineCommands
 from carmine.commands.command import ReplyQueue
 from carmine.commands.flags import STATE
@@ -31,13 +31,14 @@ T = TypeVar("T", bound=str | bytes)
 R = TypeVar("R")
 
 
-class Queue(ScriptQueue, PipelineCommands[T], Generic[T]):
+class Queue(CasQueue[T], PipelineCommands[T], Generic[T]):
     """Commands that wait to be sent, with the replies they will have."""
 
     def __init__(self, serializing: Serializing | None = None) -> None:
         self._queued = ReplyQueue(NEVER | STATE, refuse)
         add = self._queued.add  # the facade calls it without a frame between
         self._queue = add if serializing is None else serializing.queue(add)  # type: ignore[method-assign,assignment]
+        self._serializing = serializing
         self._carried = set()
         self._is_open = False
 

@@ -7,7 +7,7 @@ import contextvars
 import time
 from typing import TYPE_CHECKING, Any
 
-from carmine._bridge.aio import Mutex, Signal, call, sleep, spawn
+from carmine._bridge.aio import Mutex, Signal, call, here, sleep, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from carmine._bridge.aio import Job
 
 __all__ = ["Alarm", "Mutex", "Signal", "call", "here", "sleep", "spawn", "spawn_apart"]
-
-
-def here() -> object:
-    """Return who runs this: the task."""
-    return asyncio.current_task()
 
 
 def spawn_apart(function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> Job[None]:

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from carmine._bridge.threads import Mutex, Signal, call, sleep, spawn
+from carmine._bridge.threads import Mutex, Signal, call, here, sleep, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +19,6 @@ __all__ = ["Alarm", "Mutex", "Signal", "call", "here", "sleep", "spawn", "spawn_
 _LINGER: Final = 0.5
 """Seconds that a thread stays with nothing to do, so that short leases that follow each other share one; and that it
 sleeps at most, so that nobody has to wake it when nothing is left to do."""
-
-
-def here() -> object:
-    """Return who runs this: the thread."""
-    return threading.get_ident()
 
 
 def spawn_apart(function: Callable[..., None], *args: Any) -> Job[None]:
