@@ -59,7 +59,7 @@ class Answer(NamedTuple):
 
 def ask(app: WSGIApplication, id: str | None = None, *, cookie: str = "session", **environ: Any) -> Answer:
     """Be a server that looks whether both sides keep to PEP 3333, and return what the browser gets."""
-    full: WSGIEnvironment = {"QUERY_STRING": "", **environ}
+    full: WSGIEnvironment = {"QUERY_STRING": "", "SCRIPT_NAME": "", "PATH_INFO": "/", **environ}
     setup_testing_defaults(full)
     if id is not None:
         full["HTTP_COOKIE"] = f"{cookie}={id}"
