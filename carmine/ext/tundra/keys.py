@@ -97,8 +97,8 @@ def names_of(keys: Iterable[object]) -> list[bytes]:
 def _name(key: object) -> bytes:
     if isinstance(key, str):
         name = _checks.text("a key", key).encode()
-    elif isinstance(key, bytes):
-        name = key
+    elif isinstance(key, bytes | bytearray | memoryview):
+        name = bytes(key)
     else:
         raise UsageError(f"a key of Tundra must be str or bytes, not {_checks.kind(key)}")
     if not 0 < len(name) <= LONGEST_KEY:

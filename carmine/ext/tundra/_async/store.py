@@ -169,7 +169,7 @@ class AsyncTundraStore(AsyncSurvey):
         Raises:
             NotRestored: As `ensure_keys`; then the function is not called.
         """
-        await self.ensure_keys(*([keys] if isinstance(keys, str | bytes) else keys))
+        await self.ensure_keys(*([keys] if isinstance(keys, str | bytes | bytearray | memoryview) else keys))
         return cast("R", await aio.call(fn, self.client))
 
     async def _bring_back(self, away: Sequence[bytes]) -> dict[bytes, Exception]:
@@ -197,7 +197,7 @@ class AsyncTundraStore(AsyncSurvey):
         try:
             _, failures = await self._restore(flight.keys)
         except CarmineError as problem:  # the server's, or the network's: nobody knows about any of them
-            failures = dict.fromkeys(flight.keys, problem)
+            failures = dict.fromkeys(flight.keys, cast("Exception", problem))
         self._flights.end(flight, failures)
 
     # For good. -------------------------------------------------------------------------------------------------------

@@ -18,8 +18,9 @@ from carmine.ext.tundra.core.values import Restored, TundraStats, Verified
 from carmine.ext.tundra.keys import names_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+    from carmine.ext.tundra.envelope import Sealed
     from carmine.types import Key
 
 __all__ = ["AsyncSurvey"]
@@ -89,13 +90,22 @@ class AsyncSurvey(AsyncArchive):
         async def look(batch: Sequence[bytes]) -> None:
             sealed, failures = await self._open(batch)
             if is_marked:
-                failures |= (await self._compare(sealed, is_dry=True))[1]
+                failures |= await self._stale(sealed)
             sound = len(batch) - len(failures)
             found.add(Counter(checked=len(batch), sound=sound, unmarked=0 if is_marked else sound), failures)
 
         if page:
             await aio.each(look, batches(page), AT_ONCE)
             found.tell(found.verified)
+
+    async def _stale(self, sealed: Mapping[bytes, Sealed]) -> dict[bytes, Exception]:
+        """Return the keys in memory that are not what their archives hold, though nobody has noted a change."""
+        outcomes, _ = await self._compare(sealed, is_dry=True)
+        changed = [key for key, outcome in outcomes.items() if outcome == "changed"]
+        # a worker may have archived it between the two looks: then the archive of now is what counts
+        opened, failures = await self._open(changed)
+        outcomes, stale = await self._compare(opened, is_dry=True)
+        return failures | {key: problem for key, problem in stale.items() if outcomes.get(key) == "changed"}
 
     async def restore_all(self, *, values: bool = True, progress: Callable[[Restored], Any] | None = None) -> Restored:
         """Bring back every key that the datastore has, after the server has lost its data.

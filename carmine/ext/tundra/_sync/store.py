@@ -170,7 +170,7 @@ class TundraStore(Survey):
         Raises:
             NotRestored: As `ensure_keys`; then the function is not called.
         """
-        self.ensure_keys(*([keys] if isinstance(keys, str | bytes) else keys))
+        self.ensure_keys(*([keys] if isinstance(keys, str | bytes | bytearray | memoryview) else keys))
         return cast("R", threads.call(fn, self.client))
 
     def _bring_back(self, away: Sequence[bytes]) -> dict[bytes, Exception]:
@@ -198,7 +198,7 @@ class TundraStore(Survey):
         try:
             _, failures = self._restore(flight.keys)
         except CarmineError as problem:  # the server's, or the network's: nobody knows about any of them
-            failures = dict.fromkeys(flight.keys, problem)
+            failures = dict.fromkeys(flight.keys, cast("Exception", problem))
         self._flights.end(flight, failures)
 
     # For good. -------------------------------------------------------------------------------------------------------

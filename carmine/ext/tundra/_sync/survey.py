@@ -19,8 +19,9 @@ from carmine.ext.tundra.core.values import Restored, TundraStats, Verified
 from carmine.ext.tundra.keys import names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from carmine.ext.tundra.envelope import Sealed
     from carmine.types import Key
 
 __all__ = ["Survey"]
@@ -90,13 +91,22 @@ class Survey(Archive):
         def look(batch: Sequence[bytes]) -> None:
             sealed, failures = self._open(batch)
             if is_marked:
-                failures |= (self._compare(sealed, is_dry=True))[1]
+                failures |= self._stale(sealed)
             sound = len(batch) - len(failures)
             found.add(Counter(checked=len(batch), sound=sound, unmarked=0 if is_marked else sound), failures)
 
         if page:
             threads.each(look, batches(page), AT_ONCE)
             found.tell(found.verified)
+
+    def _stale(self, sealed: Mapping[bytes, Sealed]) -> dict[bytes, Exception]:
+        """Return the keys in memory that are not what their archives hold, though nobody has noted a change."""
+        outcomes, _ = self._compare(sealed, is_dry=True)
+        changed = [key for key, outcome in outcomes.items() if outcome == "changed"]
+        # a worker may have archived it between the two looks: then the archive of now is what counts
+        opened, failures = self._open(changed)
+        outcomes, stale = self._compare(opened, is_dry=True)
+        return failures | {key: problem for key, problem in stale.items() if outcomes.get(key) == "changed"}
 
     def restore_all(self, *, values: bool = True, progress: Callable[[Restored], Any] | None = None) -> Restored:
         """Bring back every key that the datastore has, after the server has lost its data.

@@ -7,7 +7,9 @@ noted as changed by somebody who died before he could queue them. Invariant: wha
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from carmine import _checks
@@ -17,7 +19,6 @@ from carmine.ext.tundra._worlds import threads
 from carmine.ext.tundra.keys import key_of_message, mid_of
 
 if TYPE_CHECKING:
-    from carmine.ext.mq._sync.crew import Crew
     from carmine.ext.mq._sync.message import Message
     from carmine.ext.tundra._sync.archive import Archive
     from carmine.types import Seconds
@@ -26,6 +27,9 @@ __all__ = ["TundraWorker"]
 
 _OVERLOOKED: Final = 60.0
 """Seconds after which a key that was noted as changed is queued again; one that is queued already stays as it is."""
+
+_PATIENCE: Final = 5.0
+"""Seconds that a stop waits for a sweep."""
 
 _MOST: Final = 500
 """Keys that one sweep works on, of each kind."""
@@ -76,18 +80,52 @@ class TundraWorker(Worker):
             UsageError: It is stopping; wait for that first.
         """
         super().start(delay)
-        with self._guard:
-            if self._sweeper is None:
-                self._sweeping_ends = threads.Signal()
-                self._sweeper = threads.spawn(self._sweep_on, self._sweeping_ends)
+        if self._sweeper is None:
+            self._sweeping_ends = threads.Signal()
+            self._sweeper = threads.spawn(self._sweep_on, self._sweeping_ends)
 
-    def _wind_up(self, crew: Crew) -> bool:
-        with self._guard:
-            sweeper, self._sweeper = self._sweeper, None
-            self._sweeping_ends.give()
-        if sweeper is not None:
-            sweeper.wait()
-        return super()._wind_up(crew)
+    def stop(self, timeout: Seconds | None = 30.0) -> bool:
+        """Archive nothing more, let what is being archived come to its end, and stop; see Worker.
+
+        Args:
+            timeout: Seconds that archives on their way have.
+
+        Returns:
+            Whether all of them came to their end.
+        """
+        sweeper, self._sweeper = self._sweeper, None
+        self._sweeping_ends.give()
+        try:
+            return super().stop(timeout)
+        finally:
+            if sweeper is not None:
+                with contextlib.suppress(TimeoutError):  # a datastore that does not answer holds nobody up
+                    sweeper.join(_PATIENCE)
+
+    def run_until_empty(self, timeout: Seconds = 60.0, *, backoffs: bool = False) -> int:
+        """Start, archive all that waits, also what is noted meanwhile, and stop; for tests and scripts.
+
+        Args:
+            timeout: Seconds it may take.
+            backoffs: Wait for what rests after a failed attempt as well.
+
+        Returns:
+            How many attempts ended.
+
+        Raises:
+            QueueError: Some were left when the time was over.
+        """
+        until = monotonic() + _checks.seconds("timeout", timeout)
+        ended, nothing, queue = 0, threads.Signal(), self._store._queue
+        while True:
+            ended += super().run_until_empty(max(0.0, until - monotonic()), backoffs=backoffs)
+            # what was noted while it was being archived waits for its turn behind a message that counts as done
+            waits = self._store._client.hlen(queue._key("messages-rq"))
+            status = queue.status()
+            if not (waits or status.queued or status.locked):
+                return ended
+            self.start()
+            nothing.wait(0.005)
 
     def _handle(self, message: Message) -> None:
         """Archive the key that a message is about."""

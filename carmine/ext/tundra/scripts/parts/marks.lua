@@ -41,8 +41,9 @@ end
 local function lend(key, at, mine, ttl)
   local given = ttl > 0 and now + ttl
   if given and (not mine or given < mine) then
-    redis.call('PEXPIREAT', key, given)
-    redis.call('ZADD', lent, given, key)
+    -- without memory for the note there is no expiry either, which nobody could tell from the key's own
+    local noted = redis.pcall('ZADD', lent, given, key)
+    if type(noted) == 'number' then redis.call('PEXPIREAT', key, given) end
     return
   end
   redis.call('ZREM', lent, key)
