@@ -118,14 +118,19 @@ class Run:
         for number in range(self._settings.sweeps):
             with tempfile.TemporaryDirectory(prefix="bench-") as folder:
                 board = Board(Path(folder) / "board")
-                producer = Producer(rows.CONTENDERS["carmine"].kind, Spot(self._address, 0, Path(folder) / "board"))
-                try:
-                    for row, measure in ((rows.DEPTHS, self._at_depth), (rows.DELAYED, self._beside)):
-                        self._tell(f"sweep {number + 1}/{self._settings.sweeps}: {row.title}")
-                        self._steps(self.found.outcomes[row.name], measure, producer, board)
-                finally:
-                    producer.stop()
-                    board.close()
+                for row, measure in ((rows.DEPTHS, self._at_depth), (rows.DELAYED, self._beside)):
+                    self._tell(f"sweep {number + 1}/{self._settings.sweeps}: {row.title}")
+                    outcome, spot = self.found.outcomes[row.name], Spot(self._address, 0, Path(folder) / "board")
+                    try:
+                        producer = Producer(rows.CONTENDERS["carmine"].kind, spot)
+                    except Unavailable as reason:
+                        outcome.missing[row.reference] = str(reason)
+                        continue
+                    try:
+                        self._steps(outcome, measure, producer, board)
+                    finally:
+                        producer.stop()
+                board.close()
 
     # Rounds. ---------------------------------------------------------------------------------------------------------
 
@@ -152,8 +157,15 @@ class Run:
                     outcome.missing[label] = str(reason)
                 else:
                     seats[label] = Seat(producer, work, producer.sends)
-            if {row.reference, CONTROL} <= seats.keys():
-                outcome.launches.append(play(seats, 2, self._settings.block, self._chance))
+            # Who fails in the middle leaves the row, and the others begin it again.
+            while {row.reference, CONTROL} <= seats.keys():
+                try:
+                    outcome.launches.append(play(seats, 2, self._settings.block, self._chance))
+                    break
+                except Unavailable:
+                    failed = {label: producers[label].failure for label in seats if producers[label].failure}
+                    outcome.missing |= failed
+                    seats = {label: seat for label, seat in seats.items() if label not in failed}
 
     def _handle(self, producers: dict[str, Producer], board: Board, number: int) -> None:
         drains: dict[str, dict[str, Drain]] = {"default": {}, "best": {}}
@@ -165,16 +177,13 @@ class Run:
                 missing = self.found.outcomes[(rows.DEFAULT if setting == "default" else rows.BEST).name].missing
                 if label in missing:
                     continue
-                session = Session(producers[label], board, setting)
                 try:
-                    into[label] = session.drain(self._count(label, setting))
-                    if setting == "default" and label != CONTROL:
-                        self._waits(label, session)
+                    with Session(producers[label], board, setting) as session:
+                        into[label] = session.drain(self._count(label, setting))
+                        if setting == "default" and label != CONTROL:
+                            self._waits(label, session)
                 except Unavailable as reason:
                     missing[label] = str(reason)
-                finally:
-                    session.stop()
-                    producers[label].clear()
         mixed = {**drains["best"], **{label: drains["default"][label] for label in OURS if label in drains["default"]}}
         for row, taken in ((rows.DEFAULT, drains["default"]), (rows.BEST, drains["best"]), (rows.AGAINST, mixed)):
             if {row.reference, CONTROL} <= taken.keys():
@@ -218,35 +227,27 @@ class Run:
                 outcome.missing[label] = str(reason)
             else:
                 taken[label] = Times([drain.wall], [drain.cpu])
-            finally:
-                producer.clear()
         if outcome.row.reference in taken and CONTROL in taken:
             outcome.launches.append(taken)
 
     def _at_depth(self, producer: Producer, board: Board, depth: int) -> Drain:
         """Time messages while the producer replaces what is handled, so that as many wait at the end as before."""
         count = self._count("carmine", "best")
-        session = Session(producer, board, "best")
-        try:
+        with Session(producer, board, "best") as session:
             producer.contestant.ask("fill", first=0, count=depth)
             service = session.start()
             before = service.cpu()
             sent = int(str(producer.contestant.ask("hold", depth=depth, sent=depth, until=count)))
             cpu = max(TICK, service.cpu() - before)
-        finally:
-            session.stop()
         begun = sorted(session.times(0, sent))
         return Drain(per_message(begun[:count]), cpu / len(begun))
 
     def _beside(self, producer: Producer, board: Board, resting: int) -> Drain:
         """Time a drain beside messages that rest for an hour."""
         count = self._count("carmine", "best")
-        session = Session(producer, board, "best")
-        try:
+        with Session(producer, board, "best") as session:
             producer.contestant.ask("fill_later", first=count, count=resting, seconds=3600)
             return session.drain(count, resting)
-        finally:
-            session.stop()
 
     def _tell(self, what: str) -> None:
         self._say(f"load {os.getloadavg()[0]:.1f}: {what}")

@@ -6,8 +6,9 @@ its session was begun exactly once and the queue is empty afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from bench import data, envs
 from bench.contestant import Contestant, environment
@@ -17,6 +18,7 @@ from bench.rivals.work import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from types import TracebackType
 
     from bench.contestant import Kind, Sample
     from bench.queues.board import Board
@@ -60,6 +62,7 @@ class Producer:
             self.contestant.stop()
             raise
         self.sends = 1
+        self.failure = ""
 
     def clear(self) -> None:
         """Empty the queue."""
@@ -75,6 +78,7 @@ class Producer:
         Raises:
             Unavailable: The rival has no such work, or the queue did not become longer by what was sent.
         """
+        self.failure = ""
         found = self.contestant.order("open", work=work)["digest"]
         self.sends = int(str(self.contestant.ask("bulk_count"))) if work == "bulk" else 1
         self.clear()
@@ -83,12 +87,16 @@ class Producer:
         self.run(work, 1)
 
     def run(self, work: str, count: int) -> Sample:
-        """Time a block of sends, and count what came of it."""
-        sample = self.contestant.run(work, count)
-        found = self.size()
-        if found != count * self.sends:
-            raise Unavailable(f"its answer is not right: {count * self.sends} messages were sent, {found} are there")
-        self.clear()
+        """Time a block of sends, and count what came of it; why that failed is kept for whoever drops this seat."""
+        try:
+            sample = self.contestant.run(work, count)
+            found, sent = self.size(), count * self.sends
+            if found != sent:
+                raise Unavailable(f"its answer is not right: {sent} messages were sent, {found} are there")
+            self.clear()
+        except Unavailable as reason:
+            self.failure = str(reason)
+            raise
         return sample
 
     def serve(self, setting: str) -> Service:
@@ -102,7 +110,7 @@ class Producer:
 
 
 class Session:
-    """One life of a worker.
+    """One life of a worker; to be used in a `with` block.
 
     Args:
         producer: Who sends.
@@ -116,8 +124,6 @@ class Session:
         self._setting = setting
         self._service: Service | None = None
         self._next = 0
-        producer.clear()
-        board.wipe()
 
     def start(self) -> Service:
         """Start the worker."""
@@ -151,11 +157,21 @@ class Session:
         sent = self._ask("delays", count, delay=delay, gap=gap)
         return [(begun - at) / 1e6 - delay * 1e3 for at, begun in self._pair(sent)]
 
-    def stop(self) -> None:
-        """End the worker."""
+    def __enter__(self) -> Self:
+        """Begin with an empty queue and an empty board."""
+        self._producer.clear()
+        self._board.wipe()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the worker, and leave an empty queue."""
         if self._service is not None:
             self._service.stop()
             self._service = None
+        with contextlib.suppress(Unavailable):  # a producer that is gone has told so before
+            self._producer.clear()
 
     def times(self, start: int, stop: int) -> list[int]:
         """Return when each was begun; those that were, each once.

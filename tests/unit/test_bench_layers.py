@@ -138,13 +138,12 @@ class StubProducer:
 
     def __init__(self, serve: Callable[[], StubService], left: int = 0) -> None:
         self.contestant, self.left, self._serve = self, left, serve
-        self.filled = 0
+        self.clears = 0
 
     def clear(self) -> None:
-        self.filled = 0
+        self.clears += 1
 
     def ask(self, what: str, first: int, count: int, **_: object) -> list[int]:
-        self.filled += count
         return [1_000_000 * at for at in range(count)] if what != "fill" else []
 
     def size(self) -> int:
@@ -182,11 +181,23 @@ class TestSession:
         self, board: Board, numbers: list[int], left: int, reason: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("bench.queues.session._SETTLE", 0.0)
-        with pytest.raises(Unavailable, match=reason):
-            session(board, numbers, left).drain(4)
+        with pytest.raises(Unavailable, match=reason), session(board, numbers, left) as made:
+            made.drain(4)
 
     def test_messages_that_rest_are_expected_to_be_left(self, board: Board) -> None:
-        assert session(board, [0, 1], left=30).drain(2, resting=30).wall > 0
+        with session(board, [0, 1, 2], left=30, pause=0.001) as made:
+            assert made.drain(3, resting=30).wall > 0
+
+    def test_a_session_begins_and_ends_with_nothing(self, board: Board) -> None:
+        board.note(5)
+        producer = StubProducer(lambda: service)
+        with Session(cast("Producer", producer), board, "best") as made:
+            assert not any(board.runs(0, 1000))
+            assert producer.clears == 1
+            service = StubService(board, [])
+            made.start()
+        assert service.stopped
+        assert producer.clears == 2
 
     def test_waits_are_counted_from_the_call_that_sent(self, board: Board) -> None:
         made = session(board, [0, 1])
@@ -234,6 +245,35 @@ def test_every_block_of_sends_is_counted(lost: int) -> None:
             producer.run("bulk", 3)
     else:
         assert [producer.run("bulk", 3) for _ in range(2)] == [Sample(1.0, 0.5)] * 2
+
+
+def test_who_fails_leaves_the_row_and_the_others_are_measured() -> None:
+    run = queues_run.Run(("127.0.0.1", 0), queues_run.QUICK._replace(block=1.0), set(), lambda _: None)
+    good, lossy, control = (StubSender(lasts) for lasts in (1000, 3, 1000))
+    run._enqueue(cast("dict[str, Producer]", {"carmine": good, "rq": lossy, CONTROL: control}))
+    for row in (queues_rows.ENQUEUE, queues_rows.BULK):
+        outcome = run.found.outcomes[row.name]
+        assert outcome.missing == {"rq": "it lost a message"}
+        (launch,) = outcome.launches
+        assert set(launch) == {"carmine", CONTROL}
+
+
+class StubSender:
+    """A producer whose blocks take a second, and which fails after so many."""
+
+    def __init__(self, lasts: int) -> None:
+        self.lasts, self.sends, self.failure = lasts, 1, ""
+
+    def open(self, work: str) -> None:
+        if self.failure:
+            raise Unavailable(self.failure)
+
+    def run(self, work: str, count: int) -> Sample:
+        self.lasts -= 1
+        if self.lasts < 0:
+            self.failure = "it lost a message"
+            raise Unavailable(self.failure)
+        return Sample(1.0, 0.5)
 
 
 class TestServices:
