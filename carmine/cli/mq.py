@@ -115,6 +115,7 @@ def _add_enqueue(some: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--mid", help="its id, under which the queue has it once")
     parser.add_argument("--backoff", type=float, metavar="SECONDS", help="before it is handed out")
     parser.add_argument("--lease", type=float, metavar="SECONDS", help="instead of the worker's")
+    parser.add_argument("--max-size", type=int, metavar="N", help="refuse it where the queue has as many messages")
     parser.add_argument("--update", action="store_true", help="replace the content that waits")
     parser.add_argument("--requeue", action="store_true", help="where it is being handled: once more afterwards")
     parser.add_argument("--reset-backoff", action="store_true", help="where it waits: begin its backoff anew")

@@ -34,7 +34,7 @@ _WHY: Final = {
 
 def enqueue(asked: argparse.Namespace, screen: Screen, client: Client[Any]) -> int:
     """Put one message into a queue, or each line of stdin."""
-    queue = Queue(client, asked.queue)
+    queue = Queue(client, asked.queue, max_size=asked.max_size)
     options = {
         "backoff": asked.backoff,
         "lease": asked.lease,

@@ -102,6 +102,14 @@ def test_each_line_is_a_message(queue: Queue, here: Callable[..., tuple[int, str
     assert queue.status().queued == 1_200
 
 
+def test_a_queue_that_is_full(queue: Queue, here: Callable[..., tuple[int, str, str]]) -> None:
+    status, said, complaint = here("enqueue", "emails", "--lines", "--max-size", "2", stdin=b"1\n2\n3\n4\n")
+    assert (status, said) == (1, "added 2 messages\n")
+    assert complaint == "carmine mq enqueue: 2 messages did not go into the queue: the queue is full\n"
+    assert here("enqueue", "emails", "x", "--max-size", "2")[2] == "carmine mq enqueue: the queue is full\n"
+    assert contents(queue) == ["1", "2"]
+
+
 def test_the_first_bad_line_ends_it(queue: Queue, here: Callable[..., tuple[int, str, str]]) -> None:
     """What came before is in the queue, and the sentence says so."""
     status, said, complaint = here("enqueue", "emails", "--lines", "--json", stdin=b"1\n\n2\n{secret\n3\n")
@@ -126,6 +134,7 @@ def test_the_first_bad_line_ends_it(queue: Queue, here: Callable[..., tuple[int,
         (["x", "--mid", "end-of-circle"], b"", "a mid cannot be 'end-of-circle'"),
         (["x", "--mid", ""], b"", "a mid cannot be empty"),
         (["x", "--backoff", "-1"], b"", "backoff must be between"),
+        (["x", "--max-size", "0"], b"", "max_size must be 1 or more"),
         (["x", "--lease", "nan"], b"", "lease must be between"),
         (["\udcff"], b"", "lone surrogate"),
     ],

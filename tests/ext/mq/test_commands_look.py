@@ -198,7 +198,7 @@ def test_one_queue_that_cannot_be_read(client: carmine.Client[Any], here: Callab
     assert "WRONGTYPE" in told["bad"]["error"]
     assert [name for name, one in told.items() if "error" in one] == ["bad", "n" * 2_000, "\udcff\udcfe"]
     rows = {line.split()[0]: line for line in here("status")[1].splitlines()[1:]}
-    assert ["cannot be read: " in row for row in rows.values()] == ["good" != name for name in rows]
+    assert ["cannot be read: " in row for row in rows.values()] == [name != "good" for name in rows]
     assert len(rows) == 4
 
 
