@@ -94,6 +94,21 @@ class FlaskSession(Session, SessionMixin):
     def accessed(self, value: bool) -> None:
         self._accessed = value
 
+    def clear(self) -> None:
+        """As `Session.clear`; where the session could not be read, what is stored is not cleared, and that is said."""
+        super().clear()
+        self._refuse_if_out_of_reach()
+
+    def regenerate(self, *, begin_anew: bool = False) -> None:
+        """As `Session.regenerate`; where the session could not be read its id stays, and that is said."""
+        super().regenerate(begin_anew=begin_anew)
+        self._refuse_if_out_of_reach()
+
+    def invalidate(self) -> None:
+        """As `Session.invalidate`; where the session could not be read it goes on, and that is said."""
+        super().invalidate()
+        self._refuse_if_out_of_reach()
+
     def save(self) -> Act:
         """Save what was changed, let nothing be changed any more, and return what was done.
 
@@ -123,6 +138,10 @@ class FlaskSession(Session, SessionMixin):
         self.outage = problem
         self.detach()
         self._data = {}
+
+    def _refuse_if_out_of_reach(self) -> None:
+        if self.outage is not None:
+            raise SessionsDown from self.outage
 
     def _opened(self) -> dict[str, Any]:
         try:

@@ -86,6 +86,19 @@ def make_app(client: Any = None, config: dict[str, Any] | None = None, **options
         mine().invalidate()
         return "out"
 
+    @app.get("/seen/<what>")
+    def seen(what: str) -> str:
+        """Look into the session, and then end it, empty it or give it another id."""
+        session.get("user")
+        getattr(mine(), what)()
+        return what
+
+    @app.get("/goodbye")
+    def goodbye() -> str:
+        mine().invalidate()
+        flask.flash("good bye")
+        return "out"
+
     @app.get("/stream")
     def stream() -> flask.Response:
         session["seen"] = "before"

@@ -44,6 +44,7 @@ def sessions(server: RedisServer) -> Iterator[None]:
         session.cycle_key()
         session.delete()
         yield
+    BETWEEN.clear()
     current()  # lets go of the server's client
 
 
@@ -278,6 +279,21 @@ def test_s41_a_login_changes_the_key_in_one_step(server: RedisServer, visitor: V
     assert visitor.ask("/read", new).json() == {"cart": "3", "user": "ada"}
     assert visitor.ask("/read", old).json() == {}
     assert server.call("DBSIZE") == 1
+
+
+def test_what_is_written_after_a_logout_begins_another_session(server: RedisServer, visitor: Visitor) -> None:
+    old, _ = cookie_of(visitor.ask("/login/ada"))
+    new, _ = cookie_of(visitor.ask("/goodbye", old))
+    assert new != old
+    assert visitor.ask("/read", new).json() == {"said": "good bye"}
+    assert visitor.ask("/read", old).json() == {}
+    assert server.call("DBSIZE") == 1
+
+
+def test_s45_what_is_too_large_is_not_sent(server: RedisServer, visitor: Visitor) -> None:
+    id, _ = cookie_of(visitor.ask("/write/a/1"))
+    assert visitor.ask("/large", id).status_code == 500
+    assert visitor.ask("/read", id).json() == {"a": "1"}
 
 
 @pytest.mark.parametrize("change", ["/write/late/1", "/login/ada"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,8 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 import carmine
-from carmine.ext.sessions.django import SessionStore
-from carmine.ext.sessions.django.config import current
+from carmine.ext.sessions.django import SessionStore, config
+from carmine.ext.sessions.django.config import Config, current
 from tests.ext.sessions.django_kit.site import Visitor, cookie_of
 from tests.ext.sessions.planting import key_in
 
@@ -98,3 +100,25 @@ def test_a_client_alone_serves_no_loop(server: RedisServer) -> None:
         with pytest.raises(ImproperlyConfigured, match=r"async_client must be a carmine\.AsyncClient.*not NoneType"):
             asyncio.run(SessionStore("u" * 43).aload())
         current()
+
+
+def test_threads_that_come_first_at_once_share_one_client(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process has one client, though many threads want it before the first of them has made it."""
+    made = []
+    second = threading.Event()
+
+    def slowly(source: Any) -> config.Config:
+        made.append(source)
+        if len(made) > 1:
+            second.set()
+        second.wait(0.1)  # for whoever else might come to make one
+        return Config(source)
+
+    monkeypatch.setattr(config, "Config", slowly)
+    with override_settings(CARMINE_SESSIONS={"url": server.url}):
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: current(), range(4)))
+        assert len(made) == 1
+        assert len(set(map(id, found))) == 1
+    monkeypatch.undo()
+    current()

@@ -266,6 +266,16 @@ def test_s41_a_login_changes_the_id_and_the_old_one_is_no_session_any_more(
     assert server.call("DBSIZE") == 1
 
 
+def test_what_is_written_after_a_logout_begins_another_session(server: RedisServer, app: flask.Flask) -> None:
+    visitor = app.test_client(use_cookies=False)
+    old, _ = cookie_of(ask(visitor, "/login/ada"))
+    new, _ = cookie_of(ask(visitor, "/goodbye", old))
+    assert new != old
+    assert list(ask(visitor, "/read", new).json or {}) == ["_flashes"]
+    assert ask(visitor, "/read", old).json == {}
+    assert server.call("DBSIZE") == 1
+
+
 @pytest.mark.parametrize("path", ["/logout", "/clear"])
 @pytest.mark.parametrize("change", ["/write/late/1", "/nested", "/login/ada", "/again"])
 def test_w03_s43_a_logout_that_races_a_slow_request_stays_logged_out(

@@ -18,6 +18,7 @@ said in one sentence when the first session is made, and names no value.
 
 from __future__ import annotations
 
+import threading
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
@@ -85,14 +86,18 @@ def current() -> Config:
     global _current  # one per process, as Django's settings are
     source: Mapping[str, Any] = getattr(settings, "CARMINE_SESSIONS", _NOTHING)
     found = _current
-    if found is None or found.source is not source:
-        if found is not None:
-            found.clients.close()
-        found = _current = Config(source)
-    return found
+    if found is not None and found.source is source:
+        return found
+    with _lock:  # those who come at once share what the first has made
+        if _current is None or _current.source is not source:
+            if _current is not None:
+                _current.clients.close()
+            _current = Config(source)
+        return _current
 
 
 _current: Config | None = None
+_lock: Final = threading.Lock()
 
 
 def _check_keys(source: object) -> None:

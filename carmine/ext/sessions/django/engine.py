@@ -60,12 +60,18 @@ class SessionStore(SessionBase):
     def __init__(self, session_key: str | None = None) -> None:
         self._config = current()
         self._outage: CarmineError | None = None
+        self._has_refused = False
         super().__init__(session_key)
 
     @property
     def outage(self) -> CarmineError | None:
         """What the server failed with in this request; None as long as it answers. It is not asked a second time."""
         return self._outage
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether that was said by SessionUnavailable; by policy a request may also go on without the session."""
+        return self._has_refused
 
     def is_empty(self) -> bool:
         """Tell whether there is neither a key nor anything stored; a key that could not be asked about is kept."""
@@ -119,15 +125,19 @@ class SessionStore(SessionBase):
     def cycle_key(self) -> None:
         """Give the session a new key and begin its absolute lifetime anew; in the same step the old key has ended.
 
+        Never passed over in silence: a key that was to end would live on.
+
         Raises:
             SessionInterrupted: The session was ended meanwhile; Django answers with 400.
+            SessionUnavailable: The server cannot be asked.
         """
         data, key = self._session, self.session_key
         if key is None:
             self.create()
             return
         try:
-            self._created(self._ask(lambda store: store.regenerate(key, data, begin_anew=True), key))
+            self._refuse_if_out_of_reach()
+            self._created(self._insist(lambda store: store.regenerate(key, data, begin_anew=True)))
         except SessionGone as gone:
             raise SessionInterrupted(INTERRUPTED) from gone
 
@@ -182,7 +192,8 @@ class SessionStore(SessionBase):
             await self.acreate()
             return
         try:
-            self._created(await self._aask(lambda store: store.regenerate(key, data, begin_anew=True), key))
+            self._refuse_if_out_of_reach()
+            self._created(await self._ainsist(lambda store: store.regenerate(key, data, begin_anew=True)))
         except SessionGone as gone:
             raise SessionInterrupted(INTERRUPTED) from gone
 
@@ -248,7 +259,13 @@ class SessionStore(SessionBase):
             self._refuse()
         return instead
 
+    def _refuse_if_out_of_reach(self) -> None:
+        """Let nothing be done with contents that could not be read."""
+        if self._outage is not None:
+            self._refuse()
+
     def _refuse(self) -> NoReturn:
+        self._has_refused = True
         raise SessionUnavailable("the server that holds the sessions cannot be asked") from self._outage
 
     @property

@@ -106,11 +106,13 @@ class SessionMiddleware(middleware.SessionMiddleware):
         self, request: HttpRequest, response: HttpResponse, session: SessionBase, saved: _Saved | None
     ) -> HttpResponse:
         """Say in the response what became of the session."""
-        outage = session.outage if isinstance(session, SessionStore) else None
-        if outage is not None and response.status_code == 500:
-            return self.unavailable(request)  # a middleware between here and the view wanted the session
+        is_known = True
+        if isinstance(session, SessionStore):
+            if session.has_refused and response.status_code == 500:
+                return self.unavailable(request)  # a middleware between here and the view wanted the session
+            is_known = session.outage is None
         name = settings.SESSION_COOKIE_NAME
-        is_over = outage is None and name in request.COOKIES and session.is_empty()
+        is_over = is_known and name in request.COOKIES and session.is_empty()
         if is_over:
             response.delete_cookie(
                 name,

@@ -7,9 +7,11 @@ to the asynchronous view. `BETWEEN` holds what a test lets happen in the middle 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 import django
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpResponse, JsonResponse
 from django.test import AsyncClient, Client
@@ -75,6 +77,23 @@ def logout(request: HttpRequest) -> HttpResponse:
     return HttpResponse("out")
 
 
+def goodbye(request: HttpRequest) -> HttpResponse:
+    between()
+    request.session.flush()
+    request.session["said"] = "good bye"
+    return HttpResponse("out")
+
+
+def crash(request: HttpRequest) -> HttpResponse:
+    request.session.get("user")
+    raise RuntimeError("of this view")
+
+
+def large(request: HttpRequest) -> HttpResponse:
+    request.session["large"] = secrets.token_hex(100_000)  # what could be compressed would not be large
+    return HttpResponse("large")
+
+
 def clear(request: HttpRequest) -> HttpResponse:
     request.session.clear()
     return HttpResponse("cleared")
@@ -123,6 +142,23 @@ async def alogout(request: HttpRequest) -> HttpResponse:
     return HttpResponse("out")
 
 
+async def agoodbye(request: HttpRequest) -> HttpResponse:
+    await asyncio.to_thread(between)
+    await request.session.aflush()
+    await request.session.aset("said", "good bye")
+    return HttpResponse("out")
+
+
+async def acrash(request: HttpRequest) -> HttpResponse:
+    await request.session.aget("user")
+    raise RuntimeError("of this view")
+
+
+async def alarge(request: HttpRequest) -> HttpResponse:
+    await request.session.aset("large", secrets.token_hex(100_000))
+    return HttpResponse("large")
+
+
 async def aclear(request: HttpRequest) -> HttpResponse:
     request.session.clear()
     return HttpResponse("cleared")
@@ -148,6 +184,9 @@ ROUTES: list[tuple[str, Any, Any]] = [
     ("write/<name>/<value>", write, awrite),
     ("login/<user>", login, alogin),
     ("logout", logout, alogout),
+    ("goodbye", goodbye, agoodbye),
+    ("crash", crash, acrash),
+    ("large", large, alarge),
     ("clear", clear, aclear),
     ("expire/<int:seconds>", expire, aexpire),
     ("often", often, aoften),
@@ -166,9 +205,9 @@ class Eager:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
-        self._is_async = asyncio.iscoroutinefunction(get_response)
+        self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
-            self._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # how Django marks it
+            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
