@@ -89,6 +89,7 @@ class Contestant:
         if cores:
             os.sched_setaffinity(self._process.pid, cores)
         self._buffer = b""
+        self.failure = ""
 
     @property
     def pid(self) -> int:
@@ -134,8 +135,12 @@ class Contestant:
         return self.order("ask", what=what, **arguments)["value"]
 
     def run(self, work: str, count: int) -> Sample:
-        """Time one block of a work that was opened."""
-        answer = self.order("run", work=work, count=count)
+        """Time one block of a work that was opened; why that failed is kept for whoever drops this seat."""
+        try:
+            answer = self.order("run", work=work, count=count)
+        except Unavailable as reason:
+            self.failure = str(reason)
+            raise
         return Sample(float(str(answer["wall"])), float(str(answer["cpu"])))
 
     def stop(self) -> None:

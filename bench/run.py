@@ -147,6 +147,30 @@ def _play_all(outcome: Outcome, seats: dict[str, Seat], settings: Settings, chan
     return play(seats, settings.rounds, settings.block, chance)
 
 
+def play_on(
+    outcome: Outcome, seats: dict[str, Seat], failure: Callable[[str], str], settings: tuple[int, float, random.Random]
+) -> None:
+    """Measure one launch of a row; a seat that fails in the middle leaves it, and the others begin again.
+
+    Args:
+        outcome: Where the times go, and why a seat is missing.
+        seats: The participants by label, the control among them.
+        failure: Returns why the runner of a label failed; nothing if it did not.
+        settings: Rounds, seconds of a block, and the source of the orders.
+    """
+    while {outcome.row.reference, CONTROL} <= seats.keys():
+        try:
+            outcome.launches.append(play(seats, *settings))
+        except Unavailable:
+            failed = {label: reason for label in seats if (reason := failure(label))}
+            if not failed:
+                raise
+            outcome.missing |= failed
+            seats = {label: seat for label, seat in seats.items() if label not in failed}
+        else:
+            return
+
+
 def _close(worker: Contestant, work: str) -> None:
     try:
         worker.order("close", work=work)

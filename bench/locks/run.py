@@ -15,9 +15,9 @@ from bench import data
 from bench.contestant import Contestant
 from bench.locks import rows
 from bench.locks.server import Teller
-from bench.measure import CONTROL, Seat, play
+from bench.measure import CONTROL, Seat
 from bench.rivals.work import Unavailable
-from bench.run import Outcome
+from bench.run import Outcome, play_on
 
 Say = Callable[[str], None]
 
@@ -145,8 +145,8 @@ class Run:
                 seats[label] = Seat(worker, work, 1)
             except Unavailable as reason:
                 outcome.missing[label] = str(reason)
-        if {rows.TURN.reference, CONTROL} <= seats.keys():
-            outcome.launches.append(play(seats, self._settings.blocks, self._settings.block, self._chance))
+        schedule = self._settings.blocks, self._settings.block, self._chance
+        play_on(outcome, seats, lambda label: crew[label].failure, schedule)
 
     def _wait(self, label: str, holder: Contestant, teller: Teller) -> None:
         found, settings = self.found, self._settings

@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.measure import CONTROL, Seat, Times, play
+from bench.measure import CONTROL, Seat, Times
 from bench.processes import TICK
 from bench.queues import rows
 from bench.queues.board import Board
 from bench.queues.session import Drain, Producer, Session, Spot, per_message
 from bench.rivals.work import Unavailable
-from bench.run import Outcome
+from bench.run import Outcome, play_on
 
 Say = Callable[[str], None]
 
@@ -157,15 +157,7 @@ class Run:
                     outcome.missing[label] = str(reason)
                 else:
                     seats[label] = Seat(producer, work, producer.sends)
-            # Who fails in the middle leaves the row, and the others begin it again.
-            while {row.reference, CONTROL} <= seats.keys():
-                try:
-                    outcome.launches.append(play(seats, 2, self._settings.block, self._chance))
-                    break
-                except Unavailable:
-                    failed = {label: producers[label].failure for label in seats if producers[label].failure}
-                    outcome.missing |= failed
-                    seats = {label: seat for label, seat in seats.items() if label not in failed}
+            play_on(outcome, seats, lambda label: producers[label].failure, (2, self._settings.block, self._chance))
 
     def _handle(self, producers: dict[str, Producer], board: Board, number: int) -> None:
         drains: dict[str, dict[str, Drain]] = {"default": {}, "best": {}}

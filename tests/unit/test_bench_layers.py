@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from bench.locks import report as locks_report
 from bench.locks import rows as locks_rows
 from bench.locks import run as locks_run
 from bench.locks.server import Teller, by_wire, commands_in
-from bench.measure import CONTROL, Times
+from bench.measure import CONTROL, Seat, Times
 from bench.probes import Finding
 from bench.processes import TICK, Service, members
 from bench.queues import report as queues_report
@@ -29,7 +30,7 @@ from bench.queues import run as queues_run
 from bench.queues.board import Board, keep_filled
 from bench.queues.session import Producer, Session, per_message
 from bench.rivals.work import Unavailable
-from bench.run import Outcome
+from bench.run import Outcome, play_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -256,6 +257,13 @@ def test_who_fails_leaves_the_row_and_the_others_are_measured() -> None:
         assert outcome.missing == {"rq": "it lost a message"}
         (launch,) = outcome.launches
         assert set(launch) == {"carmine", CONTROL}
+
+
+def test_a_failure_that_is_nobodys_ends_the_run() -> None:
+    outcome, seats = Outcome(queues_rows.ENQUEUE), {"carmine": Seat(StubSender(0), "w", 1)}
+    seats[CONTROL] = seats["carmine"]
+    with pytest.raises(Unavailable, match="it lost a message"):
+        play_on(outcome, seats, lambda _: "", (1, 1.0, random.Random(1)))
 
 
 class StubSender:
