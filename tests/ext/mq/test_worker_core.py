@@ -51,9 +51,26 @@ def test_fewer_are_claimed_while_ends_pile_up() -> None:
     assert (runs.room("q"), runs.room("other")) == (0, 2)
     told = runs.to_tell("q", 3)
     assert (len(told), runs.room("q"), runs.waits("q"), runs.waits("other")) == (3, 2, True, False)
-    runs.untold("q", told)
+    runs.untold("q")
     assert runs.room("q") == 0
+    assert [run.is_unsure for run in told] == [True] * 3
     assert runs.to_tell("q", 1) == told[:1], "in their old order"
+
+
+def test_an_end_that_is_late_is_told_before_the_next_claim() -> None:
+    runs = Runs(9)
+    run = runs.take(Held(5.0), 100.0)
+    assert not runs.is_late("q", 200.0), "its handler goes on"
+    runs.end(run, DONE)
+    assert [runs.is_late("q", now) for now in (104.9, 105.0)] == [False, True]
+    assert not runs.is_late("other", 200.0)
+    assert runs.to_tell("q", 9) == [run]
+    assert runs.is_late("q", 105.0), "there is no answer yet"
+    runs.untold("q")
+    assert runs.is_late("q", 105.0)
+    runs.to_tell("q", 9)
+    runs.told("q")
+    assert not runs.is_late("q", 200.0)
 
 
 def test_a_run_ends_once() -> None:

@@ -76,7 +76,7 @@ class Feeder:
                 source = self._next(now)
                 free = 0 if source is None else self._room(source)
                 roomy = [one for one in self._sources if self._room(one)]
-                self.wants_room = len(roomy) < len(self._sources)
+                self.wants_room = len(roomy) < len(self._sources) or any(one.polls_at <= now for one in roomy)
                 if source is not None:
                     source.is_rung = False
             if source is None:
@@ -96,10 +96,11 @@ class Feeder:
         """Return the queue whose turn it is."""
         for source in self._sources:
             if source.polls_at <= now:
-                if self._room(source):
-                    return source
-                if not source.telling.count:
-                    return None  # nothing is wrong with it: it has to wait for hands, or for its ends to be told
+                if source.telling.count and not self._room(source):
+                    continue  # it refuses ends, and can have no more of them
+                # the server is to hear of an end whose lease is over before it could give the message to us again
+                is_ready = source.telling.count or not self._crew.runs.is_late(source.queue, now)
+                return source if self._room(source) and is_ready else None
         return None
 
     async def _claim(self, source: Source, free: int) -> float:

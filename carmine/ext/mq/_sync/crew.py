@@ -98,10 +98,10 @@ class Crew:
 
     def pause(self, is_paused: bool) -> None:
         """Claim nothing more, or go on."""
-        with self.guard:
+        with self.guard:  # the signals as well: who is struck by a signal in one of them is seen to be inside
             self.is_paused = is_paused
-        self.feeder.bell.give()
-        self.feeder.room.give()
+            self.feeder.bell.give()
+            self.feeder.room.give()
 
     def is_here(self) -> bool:
         """Tell whether the caller is one of those a stop waits for."""

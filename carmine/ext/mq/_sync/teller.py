@@ -70,23 +70,22 @@ class Teller:
             replies = source.queue._end(words)
         except Exception as problem:  # noqa: BLE001 - whatever it was, they have to be told
             with crew.guard:
-                for run in runs:
-                    run.is_unsure = True
-                crew.runs.untold(source.queue, runs)
+                crew.runs.untold(source.queue)
             source.tells_at = monotonic() + crew.failed(source.telling, "finishing", problem)
             is_told = False
         else:
             crew.recovered(source.telling, "finishing")
-            self._settle(runs, replies)
+            self._settle(source, runs, replies)
             is_told = True
         if crew.feeder.wants_room:
             crew.feeder.bell.give()
         return is_told
 
-    def _settle(self, runs: list[Run], replies: list[bool]) -> None:
+    def _settle(self, source: Source, runs: list[Run], replies: list[bool]) -> None:
         """Count them as the server has answered."""
         statistics, late = self._crew.statistics, []
         with self._crew.guard:
+            self._crew.runs.told(source.queue)
             for run, is_ours in zip(runs, replies, strict=True):
                 if is_ours and run.ending is not None:
                     statistics.count(run.ending.kind)

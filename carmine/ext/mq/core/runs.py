@@ -65,12 +65,13 @@ class Runs:
         hands: How many are handled at once.
     """
 
-    __slots__ = ("_ended", "_hands", "_running")
+    __slots__ = ("_ended", "_hands", "_running", "_telling")
 
     def __init__(self, hands: int) -> None:
         self._hands = hands
         self._running: dict[Any, Run] = {}
         self._ended: dict[Any, deque[Run]] = {}
+        self._telling: dict[Any, list[Run]] = {}
 
     @property
     def running(self) -> int:
@@ -131,13 +132,27 @@ class Runs:
         """Tell whether ends of a queue are to be told."""
         return bool(self._ended.get(queue))
 
-    def to_tell(self, queue: Any, most: int) -> list[Run]:
-        """Take the oldest runs of a queue that have ended, to tell the server."""
-        ended = self._ended.get(queue)
-        return [ended.popleft() for _ in range(min(most, len(ended)))] if ended else []
+    def is_late(self, queue: Any, now: float) -> bool:
+        """Tell whether the server has yet to hear of an end whose lease is over: a claim could give it out again."""
+        waiting = (self._telling.get(queue, ()), self._ended.get(queue, ()))
+        return any(run.until <= now for runs in waiting for run in runs)
 
-    def untold(self, queue: Any, runs: list[Run]) -> None:
+    def to_tell(self, queue: Any, most: int) -> list[Run]:
+        """Take the oldest runs of a queue that have ended, to tell the server; then call `told` or `untold`."""
+        ended = self._ended.get(queue)
+        runs = [ended.popleft() for _ in range(min(most, len(ended)))] if ended else []
+        self._telling[queue] = runs
+        return runs
+
+    def told(self, queue: Any) -> None:
+        """Take note that the server has answered."""
+        self._telling.pop(queue, None)
+
+    def untold(self, queue: Any) -> None:
         """Take back runs that could not be told."""
+        runs = self._telling.pop(queue)
+        for run in runs:
+            run.is_unsure = True
         self._ended[queue].extendleft(reversed(runs))
 
     def due(self, now: float) -> list[Run]:
