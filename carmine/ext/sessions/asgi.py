@@ -60,7 +60,8 @@ class SessionMiddleware:
         partitioned: Whether it is kept apart for each site that embeds this one.
         cookie: All of these in one, with `host_prefix` and the like; the other words for the cookie are then not used.
         on_error: While the server cannot be asked: "raise" raises SessionUnavailable where the session is touched, and
-            answers 503 unless the application catches it; "anonymous" goes on with an empty session, never saved.
+            answers 503 unless the application catches it; "anonymous" goes on with an empty session, never saved
+            (but what should have ended a session, and did not, is a 503 all the same).
 
     Raises:
         UsageError: An argument is none.

@@ -40,7 +40,8 @@ class SessionMiddleware:
         max_age: Seconds that the browser keeps it; not given, as long as the store keeps a session; None until the
             browser is closed.
         on_error: While the server cannot be asked: "raise" raises SessionUnavailable where the session is touched, and
-            answers 503 unless the application catches it; "anonymous" goes on with an empty session, never saved.
+            answers 503 unless the application catches it; "anonymous" goes on with an empty session, never saved
+            (but what should have ended a session, and did not, is a 503 all the same).
 
     Raises:
         UsageError: An argument is none.

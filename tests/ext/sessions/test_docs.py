@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import carmine
 from carmine.ext import sessions
 from carmine.ext.sessions import SessionStore
-from tests.ext.sessions.test_wsgi import ask
+from tests.ext.sessions.wsgi_kit import ask
 from tests.integration.test_readme import blocks, play
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from carmine.errors import ConnectionLost, UsageError
 from carmine.ext.sessions.core.contents import Contents
 from carmine.ext.sessions.core.session import Act, Plan, Session
-from carmine.ext.sessions.errors import SessionSealed, SessionTooLarge
+from carmine.ext.sessions.errors import SessionSealed, SessionTooLarge, SessionUnavailable
 from carmine.freezing import freeze
 from tests.lab.matrix import scaled
 
@@ -178,6 +178,16 @@ def test_sealed_it_can_be_read_and_not_changed() -> None:
     assert session.was_changed_late()
     session["list"].append(object())
     assert session.was_changed_late()
+
+
+def test_who_does_not_know_what_is_stored_cannot_end_it() -> None:
+    for end in (Session.clear, Session.regenerate, Session.invalidate):
+        session = Session(CONTENTS, ID, lambda: None)
+        session["a"] = 1
+        session.detach()
+        with pytest.raises(SessionUnavailable, match="was not ended"):
+            end(session)
+        assert session.plan() == Plan(Act.NOTHING)
 
 
 def test_who_could_not_read_is_not_asked_again() -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import re
-import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
-from wsgiref.util import FileWrapper, setup_testing_defaults
-from wsgiref.validate import validator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,107 +14,25 @@ from carmine.ext.sessions import (
     AsyncSessionStore,
     CookieSettings,
     Session,
-    SessionSealed,
     SessionStore,
     SessionTooLarge,
     SessionUnavailable,
 )
-from carmine.ext.sessions.wsgi import KEY, SessionMiddleware
+from carmine.ext.sessions.wsgi import SessionMiddleware
 from carmine.retry import Retry
 from tests.ext.sessions.planting import HOSTILE, left_of
-from tests.ext.sessions.traffic import Traffic
+from tests.ext.sessions.wsgi_kit import Answer, ask, get, page, put
 from tests.lab.scripted import Scripted
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Callable, Iterable, Iterator
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from collections.abc import Callable
 
+    from tests.ext.sessions.traffic import Traffic
     from tests.lab.proxy import FaultProxy
     from tests.lab.servers import RedisServer
 
 UNKNOWN = "u" * 43
-
-
-class Answer(NamedTuple):
-    status: str
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    def all(self, name: str) -> list[str]:
-        return [value for known, value in self.headers if known.lower() == name.lower()]
-
-    @property
-    def id(self) -> str | None:
-        """The id that the cookie gives; None where it gives none."""
-        [cookie] = self.all("set-cookie") or [""]
-        found = re.match(r"[^=]+=([\w-]{43});", cookie)
-        return found and found[1]
-
-
-def ask(app: WSGIApplication, id: str | None = None, *, cookie: str = "session", **environ: Any) -> Answer:
-    """Be a server that looks whether both sides keep to PEP 3333, and return what the browser gets."""
-    full: WSGIEnvironment = {"QUERY_STRING": "", "SCRIPT_NAME": "", "PATH_INFO": "/", **environ}
-    setup_testing_defaults(full)
-    if id is not None:
-        full["HTTP_COOKIE"] = f"{cookie}={id}"
-    told: list[Any] = []
-    sent: list[bytes] = []
-
-    def start_response(status: str, headers: Any, exc_info: Any = None, /) -> Callable[[bytes], object]:
-        told[:] = [status, list(headers)]
-        return sent.append
-
-    body = validator(app)(full, start_response)
-    try:
-        for chunk in body:
-            assert told, "a chunk came before start_response"
-            sent.append(chunk)
-    finally:
-        body.close()  # type: ignore[attr-defined]  # the validator's
-    return Answer(told[0], told[1], b"".join(sent))
-
-
-def page(view: Callable[[Session], object], *headers: tuple[str, str]) -> WSGIApplication:
-    """Return an application that shows what a view returns."""
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        text = str(view(environ[KEY])).encode()
-        start_response("200 OK", [("Content-Type", "text/plain"), *headers])
-        return [text]
-
-    return validator(app)
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[carmine.Client[str]]:
-    """Give a client whose server knows the scripts."""
-    with carmine.Client(url) as made:
-        store = SessionStore(made, "warm", rolling=True)
-        id = store.regenerate(store.create({}))
-        store.update(id, {})
-        store.read(id)
-        store.delete(id)
-        yield made
-
-
-@pytest.fixture
-def store(client: carmine.Client[str]) -> SessionStore:
-    return SessionStore(client, ttl=600)
-
-
-@pytest.fixture
-def traffic(server: RedisServer, client: carmine.Client[str]) -> Iterator[Traffic]:
-    with Traffic(server) as made:
-        yield made
-
-
-def put(**data: Any) -> Callable[[Session], object]:
-    return lambda session: session.update(data)
-
-
-def get(session: Session) -> object:
-    return dict(session)
 
 
 # What a visitor gets. ------------------------------------------------------------------------------------------------
@@ -289,8 +202,9 @@ def test_w01_the_server_is_down(server: RedisServer, proxy: FaultProxy, caplog: 
             assert (answer.all("set-cookie"), answer.all("cache-control")) == ([], ["no-store"])
             assert answer.all("content-length") == [str(len(answer.body))]
             answer = ask(SessionMiddleware(page(view), store, on_error="anonymous"), sends)
-            assert (answer.status, answer.all("set-cookie")) == ("200 OK", [])
-            assert answer.body in (b"{}", b"None")
+            assert answer.all("set-cookie") == []
+            if view is not Session.invalidate:
+                assert (answer.status, answer.body in (b"{}", b"None")) == ("200 OK", True)
         assert ask(SessionMiddleware(page(lambda session: "up"), store), id).body == b"up"
         proxy.refuse(False)
         assert store.read(id) == {"user": "ada"}
@@ -310,13 +224,43 @@ def test_w01_an_empty_session_never_takes_the_place_of_one_that_could_not_be_rea
 
         def view(session: Session) -> None:
             session["a"] = 1
-            session.regenerate()
             proxy.refuse(False)
 
         answer = ask(SessionMiddleware(page(view), store, on_error="anonymous"), id)
         assert (answer.status, answer.all("set-cookie")) == ("200 OK", [])
         assert store.read(id) == {"user": "ada"}
     assert server.call("DBSIZE") == 1
+
+
+@pytest.mark.parametrize("end", [Session.invalidate, Session.clear, Session.regenerate])
+@pytest.mark.parametrize("moment", ["before it is read", "after it was read"])
+def test_w01_no_logout_is_lost_in_silence(
+    server: RedisServer, proxy: FaultProxy, end: Callable[[Session], None], moment: str
+) -> None:
+    """Whatever the policy: to say good bye, and leave the id alive, would be a lie."""
+    with carmine.Client(proxy.url(server.url), retry=Retry(1)) as client:
+        store = SessionStore(client, timeout=1)
+        id = store.create({"user": "ada"})
+
+        def cut() -> None:
+            proxy.refuse()
+            proxy.kill()
+
+        def view(session: Session) -> str:
+            if moment == "after it was read":
+                assert session["user"] == "ada"
+                cut()
+            elif end is not Session.invalidate:
+                assert "user" not in session
+            end(session)
+            return "good bye"
+
+        if moment == "before it is read":
+            cut()
+        answer = ask(SessionMiddleware(page(view), store, on_error="anonymous"), id)
+        assert (answer.status, answer.all("set-cookie")) == ("503 Service Unavailable", [])
+        proxy.refuse(False)
+        assert store.read(id) == {"user": "ada"}
 
 
 def test_w01_a_deaf_server_hangs_nobody(stack: contextlib.ExitStack) -> None:
@@ -357,223 +301,6 @@ def test_a_closed_client_is_no_outage(url: str) -> None:
     client.close()
     with pytest.raises(carmine.errors.PoolClosed):
         ask(SessionMiddleware(page(get), SessionStore(client)), UNKNOWN)
-
-
-# The ways of an application. -----------------------------------------------------------------------------------------
-
-
-class Closing(list[bytes]):
-    """Chunks that say whether they were closed."""
-
-    closed = 0
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-def test_chunks_that_are_made_already_pass_as_they_are(store: SessionStore) -> None:
-    chunks = Closing([b"a", b"b"])
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", [])
-        environ[KEY]["a"] = 1
-        return chunks
-
-    told: list[Any] = []
-
-    def start(*words: Any) -> Callable[[bytes], object]:
-        told.extend(words)
-        return print
-
-    assert SessionMiddleware(app, store)({}, start) is chunks
-    assert [name for name, _ in told[1]] == ["Vary", "Set-Cookie", "Cache-Control"]
-
-
-def test_a_file_passes_as_it_is(store: SessionStore) -> None:
-    file = FileWrapper(io.BytesIO(b"data"))
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", [])
-        environ[KEY]["downloads"] = 1
-        return file
-
-    environ: WSGIEnvironment = {"wsgi.file_wrapper": FileWrapper}
-    assert SessionMiddleware(app, store)(environ, lambda *words: print) is file
-
-
-def test_a_stream_may_change_its_session_before_its_first_chunk(
-    store: SessionStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Afterwards a change raises; one inside a nested value, which nobody can catch in the act, is told in the log."""
-    seen: list[object] = []
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-        session: Session = environ[KEY]
-        session["list"] = [1]
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        session["list"].append(2)
-        try:
-            yield b"first"
-            seen.append(dict(session))
-            with pytest.raises(SessionSealed):
-                session["a"] = 1
-            session["list"].append(3)
-            yield b"second"
-        finally:
-            seen.append("closed")
-
-    answer = ask(SessionMiddleware(validator(app), store))
-    assert answer.body == b"firstsecond"
-    assert store.read(answer.id) == {"list": [1, 2]}
-    assert seen == [{"list": [1, 2, 3]}, "closed"] or seen[1:] == ["closed"]
-    assert "after the response's headers had gone out" in caplog.text
-
-
-def test_a_stream_that_nobody_reads_is_closed(store: SessionStore, server: RedisServer) -> None:
-    class Chunks:
-        closed = False
-
-        def __iter__(self) -> Iterator[bytes]:
-            return self
-
-        def __next__(self) -> bytes:
-            raise AssertionError("nobody asked")
-
-        def close(self) -> None:
-            self.closed = True
-
-    chunks = Chunks()
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ[KEY]["a"] = 1
-        start_response("200 OK", [])
-        return chunks
-
-    body = SessionMiddleware(app, store)({}, lambda *words: print)
-    body.close()  # type: ignore[attr-defined]
-    assert chunks.closed
-    assert server.call("DBSIZE") == 0, "no header went out, so nothing was to be saved"
-
-
-def test_a_stream_without_a_chunk_is_saved_at_its_end(store: SessionStore) -> None:
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-        start_response("204 No Content", [])
-        environ[KEY]["a"] = 1
-        yield from ()
-
-    answer = ask(SessionMiddleware(app, store))
-    assert (answer.status, answer.body) == ("204 No Content", b"")
-    assert store.read(answer.id) == {"a": 1}
-
-
-def test_w01_a_stream_that_cannot_be_saved_is_a_503(url: str) -> None:
-    closed: list[str] = []
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        try:
-            environ[KEY]["a"] = 1
-            yield b"secret"
-        finally:
-            closed.append("closed")
-
-    def reads(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        try:
-            yield str(environ[KEY]["user"]).encode()
-        finally:
-            closed.append("closed")
-
-    def makes(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ[KEY]["a"] = 1
-        start_response("200 OK", [("Content-Type", "text/plain")])(b"secret")
-        return Closing()
-
-    with carmine.Client("redis://127.0.0.1:1", retry=Retry(1)) as client:
-        store = SessionStore(client)
-        for each, id in ((app, None), (reads, UNKNOWN), (makes, None)):
-            answer = ask(SessionMiddleware(each, store), id)
-            assert answer.status == "503 Service Unavailable"
-            assert b"secret" not in answer.body
-            assert len(answer.body) == int(answer.all("content-length")[0])
-    assert closed == ["closed", "closed"]
-
-
-def test_write_sends_at_once_and_so_saves_before(store: SessionStore) -> None:
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        write = start_response("200 OK", [("Content-Type", "text/plain")])
-        environ[KEY]["a"] = 1
-        write(b"one ")
-        with pytest.raises(SessionSealed):
-            environ[KEY]["b"] = 1
-        write(b"two ")
-        return [b"three"]
-
-    answer = ask(SessionMiddleware(app, store))
-    assert answer.body == b"one two three"
-    assert store.read(answer.id) == {"a": 1}
-
-
-def test_an_error_page_takes_the_place_of_what_was_said(store: SessionStore) -> None:
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", [("Content-Type", "text/plain"), ("X-Was", "well")])
-        environ[KEY]["failures"] = 1
-        try:
-            raise ValueError("too late for 200")
-        except ValueError:
-            start_response("500 Oops", [("Content-Type", "text/plain")], sys.exc_info())
-        return [b"sorry"]
-
-    answer = ask(SessionMiddleware(app, store))
-    assert (answer.status, answer.body, answer.all("x-was")) == ("500 Oops", b"sorry", [])
-    assert store.read(answer.id) == {"failures": 1}
-
-
-def test_an_error_after_the_headers_is_the_servers_to_judge(store: SessionStore) -> None:
-    """It gets the headers of the session once more: if nothing was sent yet, they replace the first."""
-    calls: list[tuple[Any, ...]] = []
-
-    def start_response(*words: Any) -> Callable[[bytes], object]:
-        calls.append(words)
-        return print
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-        environ[KEY]["a"] = 1
-        start_response("200 OK", [])
-        yield b""
-        problem = ValueError("late")
-        start_response("500 Oops", [], (ValueError, problem, None))  # type: ignore[arg-type]
-        yield b"sorry"
-
-    assert b"".join(SessionMiddleware(app, store)({}, start_response)) == b"sorry"
-    (_, first), (status, second, exc_info) = calls
-    assert status == "500 Oops"
-    assert first == second
-    assert [name for name, _ in second] == ["Vary", "Set-Cookie", "Cache-Control"]
-    assert isinstance(exc_info[1], ValueError)
-
-
-def test_start_response_twice_is_refused(store: SessionStore) -> None:
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", [])
-        start_response("200 OK", [])
-        return []
-
-    with pytest.raises(AssertionError, match="twice"):
-        SessionMiddleware(app, store)({}, lambda *words: print)
-
-
-def test_an_error_of_saving_closes_the_chunks(store: SessionStore) -> None:
-    chunks = Closing([b"a"])
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ[KEY]["a"] = object()
-        start_response("200 OK", [])
-        return chunks
-
-    with pytest.raises(UsageError):
-        SessionMiddleware(app, store)({}, lambda *words: print)
-    assert chunks.closed == 1
 
 
 @pytest.mark.parametrize("words", [{"on_error": "ignore"}, {"cookie": "session"}, {"max_age": 0}, {"max_age": "1"}])

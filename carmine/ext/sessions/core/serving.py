@@ -1,7 +1,8 @@
 """How a middleware serves sessions: whose cookie, which headers, what happens when the server is down. Pure.
 
 Invariants: a response that depends on the session says so (Vary); one that sets or deletes the cookie is kept by no
-cache, so that no visitor is handed another's; while the server is down nothing is taken for an empty session and saved.
+cache, so that no visitor is handed another's; while the server is down nothing is taken for an empty session and saved,
+and no logout is lost in silence.
 """
 
 from __future__ import annotations
@@ -104,8 +105,9 @@ class Serving:
             _log.warning("a session could not be saved: %s", problem)
         else:
             raise problem
+        is_ending = session.plan().is_ending
         session.detach()
-        return self._on_error == "raise" and not isinstance(problem, SessionGone)
+        return not isinstance(problem, SessionGone) and (is_ending or self._on_error == "raise")
 
     def headers(self, session: Session, plan: Plan | None, given: Iterable[Header]) -> list[Header]:
         """Return the headers that a response needs beside those it has.

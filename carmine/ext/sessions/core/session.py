@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Self
 
 from carmine.errors import CarmineError
-from carmine.ext.sessions.errors import SessionSealed, UnreadableSession
+from carmine.ext.sessions.errors import SessionSealed, SessionUnavailable, UnreadableSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,6 +51,11 @@ class Plan(NamedTuple):
     """The contents to write; None for those that are stored."""
     begins_anew: bool = False
     """Whether its absolute lifetime starts again (MOVE)."""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether an id is to be no session any more: to pass over a failure would leave a visitor logged in."""
+        return self.act in {Act.DELETE, Act.REPLACE, Act.MOVE}
 
     def __repr__(self) -> str:
         """Show what is to be done; neither id nor contents."""
@@ -136,8 +141,14 @@ class Session(MutableMapping[str, Any]):
         return self
 
     def clear(self) -> None:
-        """Forget all contents; a session that is left without any is deleted."""
+        """Forget all contents; a session that is left without any is deleted.
+
+        Raises:
+            SessionSealed: It was saved already.
+            SessionUnavailable: It could not be read, and so what is stored cannot be forgotten.
+        """
         self._changing().clear()
+        self._refuse_if_out_of_reach()
 
     # Its life. -------------------------------------------------------------------------------------------------------
 
@@ -149,8 +160,10 @@ class Session(MutableMapping[str, Any]):
 
         Raises:
             SessionSealed: It was saved already.
+            SessionUnavailable: It could not be read, and so its id stays.
         """
         self._changing()
+        self._refuse_if_out_of_reach()
         self._moves = True
         self._anew = self._anew or begin_anew
 
@@ -159,8 +172,10 @@ class Session(MutableMapping[str, Any]):
 
         Raises:
             SessionSealed: It was saved already.
+            SessionUnavailable: It could not be read before, and is not ended.
         """
         self._refuse_if_sealed()
+        self._refuse_if_out_of_reach()
         self._accessed = True
         self._data = {}  # without reading what is to be deleted
         self._ended = True
@@ -242,6 +257,13 @@ class Session(MutableMapping[str, Any]):
     def _changing(self) -> dict[str, Any]:
         self._refuse_if_sealed()
         return self._opened()
+
+    def _refuse_if_out_of_reach(self) -> None:
+        """Let nobody believe that he has ended what is stored."""
+        if self._detached:
+            raise SessionUnavailable(
+                "the session was not ended: the server that holds it could not be asked, and the request goes on without"
+            )
 
     def _refuse_if_sealed(self) -> None:
         if self._sealed:
