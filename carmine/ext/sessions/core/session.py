@@ -262,7 +262,7 @@ class Session(MutableMapping[str, Any]):
         """Let nobody believe that he has ended what is stored."""
         if self._detached:
             raise SessionUnavailable(
-                "the session was not ended: the server that holds it could not be asked, and the request goes on without"
+                "the session was not ended: the server that holds it could not be asked when this request began"
             )
 
     def _refuse_if_sealed(self) -> None:
