@@ -68,6 +68,10 @@ GROUPS = (
     "server_commands",
     "server_health",
     "acl",
+    "administration",
+    "cluster",
+    "cluster_changes",
+    "help",
 )
 """The modules whose functions become methods, in the order of the facades."""
 
@@ -77,6 +81,7 @@ LATE = frozenset(
         *("streams", "stream_groups", "bitmaps", "hyperloglog", "geo", "geo_radius", "vectors"),
         *("pubsub", "scripting", "transactions"),
         *("connection", "tracking", "server", "server_commands", "server_health", "acl"),
+        *("administration", "cluster", "cluster_changes", "help"),
     }
 )
 """Those that a facade loads when one of their methods is first called; the others come with every client."""

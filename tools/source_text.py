@@ -61,4 +61,4 @@ def copy(node: ast.expr) -> Any:
 
 def import_order(name: str) -> tuple[int, str]:
     """Sort names as the import sorter does: constants, classes, the rest."""
-    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2, name)
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2, name.lower())

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from carmine.commands import acl as _acl
+    from carmine.commands import administration as _administration
     from carmine.commands import bitmaps as _bitmaps
+    from carmine.commands import cluster as _cluster
+    from carmine.commands import cluster_changes as _cluster_changes
     from carmine.commands import connection as _connection
     from carmine.commands import geo as _geo
     from carmine.commands import geo_radius as _geo_radius
     from carmine.commands import hash_times as _hash_times
+    from carmine.commands import help as _help
     from carmine.commands import hyperloglog as _hyperloglog
     from carmine.commands import pubsub as _pubsub
     from carmine.commands import scripting as _scripting
@@ -44,8 +48,10 @@ if TYPE_CHECKING:
     from carmine.commands import tracking as _tracking
     from carmine.commands import transactions as _transactions
     from carmine.commands import vectors as _vectors
+    from carmine.commands.administration import LoggedCommand, LogKind
     from carmine.commands.arguments import Password
     from carmine.commands.bitmaps import BitOperation
+    from carmine.commands.cluster import ClusterNode, ClusterPage, ClusterShard, ClusterSlots
     from carmine.commands.command import Spec, Words
     from carmine.commands.geo_words import GeoOrder, GeoRadius, GeoSearch, Sort, Unit
     from carmine.commands.server import SlowCommand
@@ -75,11 +81,15 @@ if TYPE_CHECKING:
     )
 else:
     _acl = LateGroup("acl", globals())
+    _administration = LateGroup("administration", globals())
     _bitmaps = LateGroup("bitmaps", globals())
+    _cluster = LateGroup("cluster", globals())
+    _cluster_changes = LateGroup("cluster_changes", globals())
     _connection = LateGroup("connection", globals())
     _geo = LateGroup("geo", globals())
     _geo_radius = LateGroup("geo_radius", globals())
     _hash_times = LateGroup("hash_times", globals())
+    _help = LateGroup("help", globals())
     _hyperloglog = LateGroup("hyperloglog", globals())
     _pubsub = LateGroup("pubsub", globals())
     _scripting = LateGroup("scripting", globals())
@@ -5544,3 +5554,560 @@ class Commands(Generic[T]):
         Since: 6.0.0. Cost: O(1). Source: redis.io/commands/acl-whoami
         """
         return self._execute(_acl._ACL_WHOAMI, (b"ACL", b"WHOAMI"))
+
+    # administration
+
+    def commandlog_get(self, count: int, kind: LogKind = "slow") -> list[LoggedCommand]:
+        """COMMANDLOG GET: read the newest entries of a log, `count` at most; -1 is all.
+
+        Since: Valkey 8.1.0. Cost: O(count). Source: valkey.io/commands/commandlog-get
+        """
+        return self._execute(_administration._COMMANDLOG_GET, (b"COMMANDLOG", b"GET", count, kind))
+
+    def commandlog_len(self, kind: LogKind = "slow") -> int:
+        """COMMANDLOG LEN: count the entries of a log.
+
+        Since: Valkey 8.1.0. Cost: O(1). Source: valkey.io/commands/commandlog-len
+        """
+        return self._execute(_administration._COMMANDLOG_LEN, (b"COMMANDLOG", b"LEN", kind))
+
+    def commandlog_reset(self, kind: LogKind = "slow") -> bool:
+        """COMMANDLOG RESET: empty a log.
+
+        Since: Valkey 8.1.0. Cost: O(entries). Source: valkey.io/commands/commandlog-reset
+        """
+        return self._execute(_administration._COMMANDLOG_RESET, (b"COMMANDLOG", b"RESET", kind))
+
+    def debug(self, subcommand: str, *args: Arg) -> Any:
+        """DEBUG: do what only tests of servers should, and may crash it; the reply comes as the protocol gave it.
+
+        Since: 1.0.0. Cost: As it may be. Source: redis.io/commands/debug
+        """
+        return self._execute(_administration._DEBUG, (b"DEBUG", subcommand, *args))
+
+    def failover(
+        self, host: str | None = None, port: int | None = None, *, force: bool = False, abort: bool = False,
+        timeout: Seconds | None = None
+    ) -> bool:
+        """FAILOVER: have a primary change places with one of its replicas.
+
+        Args:
+            host: This replica; otherwise the first one that has everything.
+            port: Its port.
+            force: Give up waiting for it when the time is up, and change all the same.
+            abort: Give up a change that has begun.
+            timeout: How long to wait for the replica; without end when not given.
+
+        Returns:
+            True: it has begun, or was given up.
+
+        Raises:
+            UsageError: A host without a port, `force` without a host and a timeout, or `abort` with anything.
+
+        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/failover
+        """
+        command = _administration.failover(host, port, force=force, abort=abort, timeout=timeout)
+        return self._execute(command.spec, command.words)
+
+    def module_list(self) -> list[dict[str, Any]]:
+        """MODULE LIST: read which modules the server has, each by the server's names, such as "name" and "ver".
+
+        Since: 4.0.0. Cost: O(modules). Source: redis.io/commands/module-list
+        """
+        return self._execute(_administration._MODULE_LIST, (b"MODULE", b"LIST"))
+
+    def module_load(self, path: str, *args: Arg) -> bool:
+        """MODULE LOAD: load a module from a file on the server, which runs with all the server may do.
+
+        Since: 4.0.0. Cost: O(1). Source: redis.io/commands/module-load
+        """
+        return self._execute(_administration._MODULE_LOAD, (b"MODULE", b"LOAD", path, *args))
+
+    def module_loadex(
+        self, path: str, *, config: Items[str, Arg] | None = None, args: Arg | Iterable[Arg] = ()
+    ) -> bool:
+        """MODULE LOADEX: load a module with settings.
+
+        Args:
+            path: The file on the server.
+            config: The settings.
+            args: Its arguments.
+
+        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/module-loadex
+        """
+        command = _administration.module_loadex(path, config=config, args=args)
+        return self._execute(command.spec, command.words)
+
+    def module_unload(self, name: str) -> bool:
+        """MODULE UNLOAD: unload a module.
+
+        Since: 4.0.0. Cost: O(1). Source: redis.io/commands/module-unload
+        """
+        return self._execute(_administration._MODULE_UNLOAD, (b"MODULE", b"UNLOAD", name))
+
+    def replicaof(self, host: str | None, port: int = 6379) -> bool:
+        """REPLICAOF: make the server a replica of another, whose data replaces its own; None makes it a primary.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/replicaof
+        """
+        return self._execute(_administration._REPLICAOF, (b"REPLICAOF", *_administration._primary(host, port)))
+
+    def shutdown(
+        self, save: bool | None = None, *, now: bool = False, force: bool = False, safe: bool = False,
+        failover: bool = False, abort: bool = False
+    ) -> bool:
+        """SHUTDOWN: end the server.
+
+        Args:
+            save: Save before, or do not; None does as the server is configured.
+            now: Do not wait for replicas (from 7.0).
+            force: Even where saving fails (from 7.0).
+            safe: Only where that harms no cluster (Valkey 9.0).
+            failover: Hand over to a replica of the cluster before (Valkey 9.0).
+            abort: Give up an end that has begun (from 7.0).
+
+        Returns:
+            True for `abort`. Otherwise nothing comes back.
+
+        Raises:
+            ConnectionLost: The server has ended, as it should.
+            UsageError: `abort` with anything.
+
+        Since: 1.0.0. Cost: O(keys) where it saves. Source: redis.io/commands/shutdown
+        """
+        command = _administration.shutdown(save, now=now, force=force, safe=safe, failover=failover, abort=abort)
+        return self._execute(command.spec, command.words)
+
+    def slaveof(self, host: str | None, port: int = 6379) -> bool:
+        """SLAVEOF: as `replicaof`, which has replaced it.
+
+        Since: 1.0.0. Cost: O(1). Source: redis.io/commands/slaveof
+        """
+        return self._execute(_administration._SLAVEOF, (b"SLAVEOF", *_administration._primary(host, port)))
+
+    # cluster
+
+    def asking(self) -> bool:
+        """ASKING: have the next command of this connection answered for a slot that is on its way to the node.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/asking
+        """
+        return self._execute(_cluster._ASKING, (b"ASKING",))
+
+    def cluster_count_failure_reports(self, node_id: str) -> int:
+        """CLUSTER COUNT-FAILURE-REPORTS: count the nodes that say a node has failed.
+
+        Since: 3.0.0. Cost: O(reports). Source: redis.io/commands/cluster-count-failure-reports
+        """
+        return self._execute(_cluster._COUNT_FAILURE_REPORTS, (b"CLUSTER", b"COUNT-FAILURE-REPORTS", node_id))
+
+    def cluster_countkeysinslot(self, slot: int) -> int:
+        """CLUSTER COUNTKEYSINSLOT: count the keys that the node holds of a slot.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/cluster-countkeysinslot
+        """
+        return self._execute(_cluster._COUNTKEYSINSLOT, (b"CLUSTER", b"COUNTKEYSINSLOT", slot))
+
+    def cluster_getkeysinslot(self, slot: int, count: int) -> list[T]:
+        """CLUSTER GETKEYSINSLOT: list keys that the node holds of a slot, `count` at most.
+
+        Since: 3.0.0. Cost: O(count). Source: redis.io/commands/cluster-getkeysinslot
+        """
+        return self._execute(_cluster._GETKEYSINSLOT, (b"CLUSTER", b"GETKEYSINSLOT", slot, count))
+
+    def cluster_getslotmigrations(self) -> list[dict[str, Any]]:
+        """CLUSTER GETSLOTMIGRATIONS: read what `cluster_migrateslots` has begun, each by the server's names.
+
+        Since: Valkey 9.0.0. Cost: O(migrations). Source: valkey.io/commands/cluster-getslotmigrations
+        """
+        return self._execute(_cluster._GETSLOTMIGRATIONS, (b"CLUSTER", b"GETSLOTMIGRATIONS"))
+
+    def cluster_info(self) -> dict[str, int | str]:
+        """CLUSTER INFO: read how the cluster fares, by the server's names, such as "cluster_state"; numbers as int.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/cluster-info
+        """
+        return self._execute(_cluster._INFO, (b"CLUSTER", b"INFO"))
+
+    def cluster_keyslot(self, key: Key) -> int:
+        """CLUSTER KEYSLOT: ask for the slot of a key; `carmine.keys` has a function for it that asks nobody.
+
+        Since: 3.0.0. Cost: O(key). Source: redis.io/commands/cluster-keyslot
+        """
+        return self._execute(_cluster._KEYSLOT, (b"CLUSTER", b"KEYSLOT", key))
+
+    def cluster_links(self) -> list[dict[str, Any]]:
+        """CLUSTER LINKS: read the node's links to the others, each by the server's names.
+
+        Since: 7.0.0. Cost: O(nodes). Source: redis.io/commands/cluster-links
+        """
+        return self._execute(_cluster._LINKS, (b"CLUSTER", b"LINKS"))
+
+    def cluster_myid(self) -> str:
+        """CLUSTER MYID: read the node's id.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/cluster-myid
+        """
+        return self._execute(_cluster._MYID, (b"CLUSTER", b"MYID"))
+
+    def cluster_myshardid(self) -> str:
+        """CLUSTER MYSHARDID: read the id of the node's shard.
+
+        Since: 7.2.0. Cost: O(1). Source: redis.io/commands/cluster-myshardid
+        """
+        return self._execute(_cluster._MYSHARDID, (b"CLUSTER", b"MYSHARDID"))
+
+    def cluster_nodes(self) -> list[ClusterNode]:
+        """CLUSTER NODES: read what the node knows of all nodes.
+
+        Since: 3.0.0. Cost: O(nodes). Source: redis.io/commands/cluster-nodes
+        """
+        return self._execute(_cluster._NODES, (b"CLUSTER", b"NODES"))
+
+    def cluster_replicas(self, node_id: str) -> list[ClusterNode]:
+        """CLUSTER REPLICAS: read what the node knows of the replicas of a primary.
+
+        Since: 5.0.0. Cost: O(replicas). Source: redis.io/commands/cluster-replicas
+        """
+        return self._execute(_cluster._REPLICAS, (b"CLUSTER", b"REPLICAS", node_id))
+
+    def cluster_shards(self) -> list[ClusterShard]:
+        """CLUSTER SHARDS: read which nodes make up which shard.
+
+        Wire: Maps on RESP3, flat lists on RESP2.
+
+        Since: 7.0.0. Cost: O(nodes). Source: redis.io/commands/cluster-shards
+        """
+        return self._execute(_cluster._SHARDS, (b"CLUSTER", b"SHARDS"))
+
+    def cluster_slaves(self, node_id: str) -> list[ClusterNode]:
+        """CLUSTER SLAVES: as `cluster_replicas`, which has replaced it.
+
+        Since: 3.0.0. Cost: O(replicas). Source: redis.io/commands/cluster-slaves
+        """
+        return self._execute(_cluster._SLAVES, (b"CLUSTER", b"SLAVES", node_id))
+
+    def cluster_slot_stats(
+        self, start: int | None = None, end: int | None = None, *, orderby: str | None = None, limit: int | None = None,
+        order: Literal["ASC", "DESC"] | None = None
+    ) -> dict[int, dict[str, int]]:
+        """CLUSTER SLOT-STATS: read numbers on slots that the node serves, such as "key-count".
+
+        Args:
+            start: Of the slots from here
+            end: to here;
+            orderby: or of all, in the order of one such number.
+            limit: With `orderby`: how many slots at most.
+            order: With `orderby`: the lowest first, or the highest, as without it.
+
+        Returns:
+            Numbers by name, by slot, in the server's order.
+
+        Raises:
+            UsageError: Neither a range nor an order, or both.
+
+        Since: 8.0.0 (Redis 8.2). Cost: O(slots). Source: redis.io/commands/cluster-slot-stats
+        """
+        command = _cluster.cluster_slot_stats(start, end, orderby=orderby, limit=limit, order=order)
+        return self._execute(command.spec, command.words)
+
+    def cluster_slots(self) -> list[ClusterSlots]:
+        """CLUSTER SLOTS: read which nodes serve which slots.
+
+        Since: 3.0.0. Cost: O(nodes). Source: redis.io/commands/cluster-slots
+        """
+        return self._execute(_cluster._SLOTS, (b"CLUSTER", b"SLOTS"))
+
+    def clusterscan(
+        self, cursor: str = "0", match: Arg | None = None, count: int | None = None, type: str | None = None,
+        slot: int | None = None
+    ) -> ClusterPage[T]:
+        """CLUSTERSCAN: list some of the keys of the cluster; the cursor says which node goes on.
+
+        Args:
+            cursor: "0" begins; later what the page before gave.
+            match: Only keys like this pattern.
+            count: About how many keys to look at.
+            type: Only keys that hold this type.
+            slot: Only keys of this slot.
+
+        Since: Valkey 9.1.0. Cost: O(count). Source: valkey.io/commands/clusterscan
+        """
+        command = _cluster.clusterscan(cursor, match, count, type, slot)
+        return self._execute(command.spec, command.words)
+
+    def readonly(self) -> bool:
+        """READONLY: let this connection read from a replica; it belongs to `client.connection()`.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/readonly
+        """
+        return self._execute(_cluster._READONLY, (b"READONLY",))
+
+    def readwrite(self) -> bool:
+        """READWRITE: have a replica send this connection to the primary for all keys again.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/readwrite
+        """
+        return self._execute(_cluster._READWRITE, (b"READWRITE",))
+
+    # cluster_changes
+
+    def cluster_addslots(self, *slots: int) -> bool:
+        """CLUSTER ADDSLOTS: have the node serve slots that nobody serves.
+
+        Since: 3.0.0. Cost: O(slots). Source: redis.io/commands/cluster-addslots
+        """
+        return self._execute(_cluster_changes._ADDSLOTS, (b"CLUSTER", b"ADDSLOTS", *slots))
+
+    def cluster_addslotsrange(self, *ranges: tuple[int, int]) -> bool:
+        """CLUSTER ADDSLOTSRANGE: have the node serve ranges of slots, each `(first, last)`.
+
+        Since: 7.0.0. Cost: O(slots). Source: redis.io/commands/cluster-addslotsrange
+        """
+        return self._execute(
+            _cluster_changes._ADDSLOTSRANGE,
+            (b"CLUSTER", b"ADDSLOTSRANGE", *_cluster_changes._flat("CLUSTER ADDSLOTSRANGE", ranges))
+        )
+
+    def cluster_bumpepoch(self) -> int:
+        """CLUSTER BUMPEPOCH: give the node the highest epoch, if another one has it; read the node's epoch.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/cluster-bumpepoch
+        """
+        return self._execute(_cluster_changes._BUMPEPOCH, (b"CLUSTER", b"BUMPEPOCH"))
+
+    def cluster_cancelslotmigrations(self) -> bool:
+        """CLUSTER CANCELSLOTMIGRATIONS: give up all that `cluster_migrateslots` has begun.
+
+        Since: Valkey 9.0.0. Cost: O(migrations). Source: valkey.io/commands/cluster-cancelslotmigrations
+        """
+        return self._execute(_cluster_changes._CANCELSLOTMIGRATIONS, (b"CLUSTER", b"CANCELSLOTMIGRATIONS"))
+
+    def cluster_delslots(self, *slots: int) -> bool:
+        """CLUSTER DELSLOTS: have the node forget who serves slots.
+
+        Since: 3.0.0. Cost: O(slots). Source: redis.io/commands/cluster-delslots
+        """
+        return self._execute(_cluster_changes._DELSLOTS, (b"CLUSTER", b"DELSLOTS", *slots))
+
+    def cluster_delslotsrange(self, *ranges: tuple[int, int]) -> bool:
+        """CLUSTER DELSLOTSRANGE: have the node forget who serves ranges of slots, each `(first, last)`.
+
+        Since: 7.0.0. Cost: O(slots). Source: redis.io/commands/cluster-delslotsrange
+        """
+        return self._execute(
+            _cluster_changes._DELSLOTSRANGE,
+            (b"CLUSTER", b"DELSLOTSRANGE", *_cluster_changes._flat("CLUSTER DELSLOTSRANGE", ranges))
+        )
+
+    def cluster_failover(self, option: Literal["FORCE", "TAKEOVER"] | None = None) -> bool:
+        """CLUSTER FAILOVER: have a replica take its primary's place.
+
+        Args:
+            option: FORCE does not wait for the primary, TAKEOVER asks no other node either.
+
+        Returns:
+            True: it has begun.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/cluster-failover
+        """
+        return self._execute(
+            _cluster_changes._FAILOVER,
+            (b"CLUSTER", b"FAILOVER") if option is None else (b"CLUSTER", b"FAILOVER", option)
+        )
+
+    def cluster_flushslot(self, slot: int, asynchronous: bool = False) -> bool:
+        """CLUSTER FLUSHSLOT: delete all keys of a slot.
+
+        Args:
+            slot: The slot.
+            asynchronous: Free the memory afterwards, beside other work.
+
+        Since: Valkey 9.0.0. Cost: O(keys). Source: valkey.io/commands/cluster-flushslot
+        """
+        return self._execute(
+            _cluster_changes._FLUSHSLOT, (b"CLUSTER", b"FLUSHSLOT", slot, b"ASYNC" if asynchronous else b"SYNC")
+        )
+
+    def cluster_flushslots(self) -> bool:
+        """CLUSTER FLUSHSLOTS: have a node without keys forget all slots.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/cluster-flushslots
+        """
+        return self._execute(_cluster_changes._FLUSHSLOTS, (b"CLUSTER", b"FLUSHSLOTS"))
+
+    def cluster_forget(self, node_id: str) -> bool:
+        """CLUSTER FORGET: have the node forget another, for a minute at least.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/cluster-forget
+        """
+        return self._execute(_cluster_changes._FORGET, (b"CLUSTER", b"FORGET", node_id))
+
+    def cluster_meet(self, host: str, port: int, bus_port: int | None = None) -> bool:
+        """CLUSTER MEET: have the node meet another, and so two clusters become one.
+
+        Args:
+            host: The other's IP address.
+            port: Its port for clients.
+            bus_port: Its port for nodes; 10,000 more when not given.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/cluster-meet
+        """
+        command = _cluster_changes.cluster_meet(host, port, bus_port)
+        return self._execute(command.spec, command.words)
+
+    def cluster_migrateslots(self, moves: Items[str, Iterable[tuple[int, int]]]) -> bool:
+        """CLUSTER MIGRATESLOTS: have the node give slots and their keys to others.
+
+        Args:
+            moves: Ranges of slots, each `(first, last)`, by the id of the node they go to.
+
+        Returns:
+            True: it has begun; `cluster_getslotmigrations` tells how it goes.
+
+        Raises:
+            UsageError: No move, or a range that is none.
+
+        Since: Valkey 9.0.0. Cost: O(slots). Source: valkey.io/commands/cluster-migrateslots
+        """
+        command = _cluster_changes.cluster_migrateslots(moves)
+        return self._execute(command.spec, command.words)
+
+    def cluster_replicate(self, node_id: str | None) -> bool:
+        """CLUSTER REPLICATE: make the node a replica of another; None makes it one of nobody (Valkey 9.0).
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/cluster-replicate
+        """
+        command = _cluster_changes.cluster_replicate(node_id)
+        return self._execute(command.spec, command.words)
+
+    def cluster_reset(self, hard: bool = False) -> bool:
+        """CLUSTER RESET: have the node forget the cluster; `hard` its own id and epochs too.
+
+        Since: 3.0.0. Cost: O(nodes). Source: redis.io/commands/cluster-reset
+        """
+        return self._execute(_cluster_changes._RESET, (b"CLUSTER", b"RESET", b"HARD" if hard else b"SOFT"))
+
+    def cluster_saveconfig(self) -> bool:
+        """CLUSTER SAVECONFIG: have the node save what it knows of the cluster.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/cluster-saveconfig
+        """
+        return self._execute(_cluster_changes._SAVECONFIG, (b"CLUSTER", b"SAVECONFIG"))
+
+    def cluster_set_config_epoch(self, epoch: int) -> bool:
+        """CLUSTER SET-CONFIG-EPOCH: give a new node its first epoch.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/cluster-set-config-epoch
+        """
+        return self._execute(_cluster_changes._SET_CONFIG_EPOCH, (b"CLUSTER", b"SET-CONFIG-EPOCH", epoch))
+
+    def cluster_setslot(
+        self, slot: int, *, importing: str | None = None, migrating: str | None = None, node: str | None = None,
+        stable: bool = False, timeout: Seconds | None = None
+    ) -> bool:
+        """CLUSTER SETSLOT: say what becomes of a slot.
+
+        Args:
+            slot: The slot.
+            importing: It comes from the node of this id,
+            migrating: or goes to that one,
+            node: or is that one's from now on,
+            stable: or stays where it is.
+            timeout: How long the node waits for its replicas to know it (Valkey 8.0).
+
+        Raises:
+            UsageError: Not exactly one of the four.
+
+        Since: 3.0.0. Cost: O(1). Source: redis.io/commands/cluster-setslot
+        """
+        command = _cluster_changes.cluster_setslot(
+            slot, importing=importing, migrating=migrating, node=node, stable=stable, timeout=timeout
+        )
+        return self._execute(command.spec, command.words)
+
+    # help
+
+    def acl_help(self) -> list[str]:
+        """ACL HELP: read the server's help on ACL.
+
+        Since: 6.0.0. Cost: O(1). Source: redis.io/commands/acl-help
+        """
+        return self._execute(_help._ACL, (b"ACL", b"HELP"))
+
+    def cluster_help(self) -> list[str]:
+        """CLUSTER HELP: read the server's help on CLUSTER.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/cluster-help
+        """
+        return self._execute(_help._CLUSTER, (b"CLUSTER", b"HELP"))
+
+    def command_help(self) -> list[str]:
+        """COMMAND HELP: read the server's help on COMMAND.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/command-help
+        """
+        return self._execute(_help._COMMAND, (b"COMMAND", b"HELP"))
+
+    def commandlog_help(self) -> list[str]:
+        """COMMANDLOG HELP: read the server's help on COMMANDLOG.
+
+        Since: Valkey 8.1.0. Cost: O(1). Source: valkey.io/commands/commandlog-help
+        """
+        return self._execute(_help._COMMANDLOG, (b"COMMANDLOG", b"HELP"))
+
+    def config_help(self) -> list[str]:
+        """CONFIG HELP: read the server's help on CONFIG.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/config-help
+        """
+        return self._execute(_help._CONFIG, (b"CONFIG", b"HELP"))
+
+    def function_help(self) -> list[str]:
+        """FUNCTION HELP: read the server's help on FUNCTION.
+
+        Since: 7.0.0. Cost: O(1). Source: redis.io/commands/function-help
+        """
+        return self._execute(_help._FUNCTION, (b"FUNCTION", b"HELP"))
+
+    def latency_help(self) -> list[str]:
+        """LATENCY HELP: read the server's help on LATENCY.
+
+        Since: 2.8.13. Cost: O(1). Source: redis.io/commands/latency-help
+        """
+        return self._execute(_help._LATENCY, (b"LATENCY", b"HELP"))
+
+    def memory_help(self) -> list[str]:
+        """MEMORY HELP: read the server's help on MEMORY.
+
+        Since: 4.0.0. Cost: O(1). Source: redis.io/commands/memory-help
+        """
+        return self._execute(_help._MEMORY, (b"MEMORY", b"HELP"))
+
+    def module_help(self) -> list[str]:
+        """MODULE HELP: read the server's help on MODULE.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/module-help
+        """
+        return self._execute(_help._MODULE, (b"MODULE", b"HELP"))
+
+    def pubsub_help(self) -> list[str]:
+        """PUBSUB HELP: read the server's help on PUBSUB.
+
+        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/pubsub-help
+        """
+        return self._execute(_help._PUBSUB, (b"PUBSUB", b"HELP"))
+
+    def script_help(self) -> list[str]:
+        """SCRIPT HELP: read the server's help on SCRIPT.
+
+        Since: 5.0.0. Cost: O(1). Source: redis.io/commands/script-help
+        """
+        return self._execute(_help._SCRIPT, (b"SCRIPT", b"HELP"))
+
+    def slowlog_help(self) -> list[str]:
+        """SLOWLOG HELP: read the server's help on SLOWLOG.
+
+        Since: 6.2.0. Cost: O(1). Source: redis.io/commands/slowlog-help
+        """
+        return self._execute(_help._SLOWLOG, (b"SLOWLOG", b"HELP"))
