@@ -45,8 +45,6 @@ _EXTENSION: Final = "carmine.session"
 """Where an application keeps what `init_app` was told."""
 
 _POLICIES: Final = ("raise", "anonymous")
-_ENDINGS: Final = (Act.DELETE, Act.REPLACE, Act.MOVE)
-"""Plans after which an id must be no session any more: to pass over their failure would leave a visitor logged in."""
 
 
 class SessionsDown(SessionUnavailable, ServiceUnavailable):
@@ -94,21 +92,6 @@ class FlaskSession(Session, SessionMixin):
     def accessed(self, value: bool) -> None:
         self._accessed = value
 
-    def clear(self) -> None:
-        """As `Session.clear`; where the session could not be read, what is stored is not cleared, and that is said."""
-        super().clear()
-        self._refuse_if_out_of_reach()
-
-    def regenerate(self, *, begin_anew: bool = False) -> None:
-        """As `Session.regenerate`; where the session could not be read its id stays, and that is said."""
-        super().regenerate(begin_anew=begin_anew)
-        self._refuse_if_out_of_reach()
-
-    def invalidate(self) -> None:
-        """As `Session.invalidate`; where the session could not be read it goes on, and that is said."""
-        super().invalidate()
-        self._refuse_if_out_of_reach()
-
     def save(self) -> Act:
         """Save what was changed, let nothing be changed any more, and return what was done.
 
@@ -127,10 +110,6 @@ class FlaskSession(Session, SessionMixin):
     def is_of_interest(self) -> bool:
         """Tell whether anybody looked inside, or wants it to live on."""
         return self._data is not None or self._is_forced
-
-    def is_ending(self) -> bool:
-        """Tell whether its id is to be no session any more."""
-        return self.plan().act in _ENDINGS
 
     def give_up(self, problem: CarmineError) -> None:
         """Be an empty session that nobody saves: the server cannot be asked."""
@@ -291,7 +270,7 @@ class CarmineSession(SessionInterface):
             return
         is_ending = False
         try:
-            is_ending = session.is_ending()
+            is_ending = session.plan().is_ending
             done = session.save()
             is_kept = done is not Act.NOTHING or self.should_set_cookie(app, session)
             if done is Act.NOTHING and is_kept:
