@@ -18,7 +18,8 @@ __all__ = ["names", "program", "text_of"]
 
 _FOLDER: Final = Path(__file__).parent / "scripts"
 _INCLUDE: Final = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
-_NOISE: Final = re.compile(r"^\s*(?:--.*)?\n|^[ ]+", re.MULTILINE)
+_NOISE: Final = re.compile(r"^\s*(?:--.*)?\n|^[ ]+| --(?= ).*$", re.MULTILINE)
+"""Empty lines and whole-line comments, indentation, comments behind code; no string of ours has ` -- ` in it."""
 
 
 def names() -> list[str]:

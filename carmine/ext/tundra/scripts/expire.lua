@@ -14,6 +14,8 @@ for i = 5, #KEYS do
   elseif at == -1 and score(dirty, key) then
     bury(key, mine)
     replies[i - 4] = 1
+  elseif at ~= -1 and at <= now + 50 then
+    replies[i - 4] = 0 -- it is about to expire by itself: in its last ms its time is over, and it is still here
   else
     redis.call('ZREM', own, key)
     redis.call('SREM', evictable, key)

@@ -8,6 +8,8 @@ local at = expires(key)
 if at == -2 then
   redis.call('ZREM', dirty, key)
   redis.call('ZREM', lent, key)
+  local mine = score(own, key)
+  if mine and mine <= now then return 'gone' end
   return redis.call('SISMEMBER', evictable, key) == 1 and 'archived' or 'gone'
 end
 local mine = own_end(key, at)
