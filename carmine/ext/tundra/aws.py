@@ -88,7 +88,7 @@ def make_client(service: str, options: Mapping[str, Any] | None, connections: in
         if given.get("config") is not None:
             config = config.merge(given["config"])
         return Session().client(service, **{**given, "config": config})
-    except (BotoCoreError, ClientError, TypeError, ValueError) as exc:
+    except Exception as exc:  # noqa: BLE001 - whatever it is, its text may quote what it was given
         refusal = type(exc).__name__
     options, given = None, {}  # this frame travels with the error, and reporters print locals
     raise UsageError(f"boto3 could not make a client of these client_options: {refusal}")
@@ -142,20 +142,18 @@ class Attempts:
 
     Args:
         most: Attempts in all.
-        sleep: Waits for seconds.
     """
 
-    __slots__ = ("_sleep", "most")
+    __slots__ = ("most",)
 
-    def __init__(self, most: int, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, most: int) -> None:
         self.most: Final = _checks.whole("attempts", most, least=1, most=100)
-        self._sleep = sleep
 
     def pause(self, attempt: int) -> bool:
         """Wait after the failed attempt of this number, from 1 on; False where it was the last."""
         if attempt >= self.most:
             return False
-        self._sleep(random.random() * min(_FIRST_PAUSE * 2.0 ** (attempt - 1), _LONGEST_PAUSE))
+        time.sleep(random.random() * min(_FIRST_PAUSE * 2.0 ** (attempt - 1), _LONGEST_PAUSE))
         return True
 
 
