@@ -310,7 +310,14 @@ def test_w03_s43_a_logout_that_races_a_slow_request_stays_logged_out(
     assert visitor.ask("/read", id).json() == {}
 
 
-@pytest.mark.filterwarnings("ignore")
+def test_w04_of_two_requests_the_last_to_write_has_written(visitor: Visitor) -> None:
+    """They change different fields: the whole of the one or the whole of the other, as the page says."""
+    id, _ = cookie_of(visitor.ask("/write/cart/3"))
+    BETWEEN.append(lambda: Visitor("threads").ask("/write/first/1", id))
+    visitor.ask("/write/last/1", id)
+    assert visitor.ask("/read", id).json() == {"cart": "3", "last": "1"}
+
+
 def test_w02_s30_what_is_planted_in_redis_makes_no_session(server: RedisServer, visitor: Visitor) -> None:
     """Neither junk nor contents that are well written but not signed by this site."""
     id, _ = cookie_of(visitor.ask("/login/ada"))

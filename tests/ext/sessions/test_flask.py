@@ -299,6 +299,16 @@ def test_w03_s43_a_logout_that_races_a_slow_request_stays_logged_out(
     assert ask(visitor, "/read", id).json == {}
 
 
+def test_w04_of_two_requests_the_last_to_write_has_written(app: flask.Flask) -> None:
+    """They change different fields: the whole of the one or the whole of the other, as the page says."""
+    visitor = app.test_client(use_cookies=False)
+    id, _ = cookie_of(ask(visitor, "/write/cart/3"))
+    others = [lambda: ask(app.test_client(use_cookies=False), "/write/first/1", id)]
+    app.config["BETWEEN"] = lambda: [others.pop()() for _ in others[:1]]
+    ask(visitor, "/nested", id)
+    assert ask(visitor, "/read", id).json == {"cart": "3", "list": [1]}
+
+
 def test_w02_what_cannot_be_read_is_no_session(server: RedisServer, app: flask.Flask) -> None:
     visitor = app.test_client(use_cookies=False)
     id, _ = cookie_of(ask(visitor, "/login/ada"))
