@@ -1,4 +1,7 @@
-"""The ASGI middleware: http, websockets and what passes through, driven message by message; and under Starlette."""
+"""The ASGI middleware: http, websockets and what passes through, driven message by message; and under Starlette.
+
+Of the catalogues: W01, W03, W07; S-40, S-41, S-43, S-46.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cookies: what is set, what is found, what cannot be smuggled in (S-46, W07)."""
+"""Cookies: what is set, what is found, what cannot be smuggled in (S-17, S-46, W07)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store under random calls is a dict that forgets, of ids that nobody chooses."""
+"""A store under random calls is a dict that forgets, of ids that nobody chooses (W03, S-41, S-43)."""
 
 from __future__ import annotations
 

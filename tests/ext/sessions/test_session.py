@@ -1,4 +1,7 @@
-"""What a request sees of its session, with nobody behind it: when it is read, what has changed, when it is shut."""
+"""What a request sees of its session, with nobody behind it: when it is read, what has changed, when it is shut.
+
+Of the catalogues: W01, W02; S-20, S-24.
+"""
 
 from __future__ import annotations
 

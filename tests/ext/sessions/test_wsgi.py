@@ -1,4 +1,7 @@
-"""The WSGI middleware, between applications of every manner and a server that `wsgiref.validate` plays."""
+"""The WSGI middleware, between applications of every manner and a server that `wsgiref.validate` plays.
+
+Of the catalogues: W01, W03, W07; S-40, S-41, S-43, S-46.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The store in both worlds: what is kept, under which key, in how many round trips, and what never comes back."""
+"""The store in both worlds: what is kept, under which key, in how many round trips, and what never comes back.
+
+Of the catalogues: W02, W03, W04, W05, W07; S-20, S-30, S-40, S-41, S-43, S-44, S-45.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The store while its server is down, deaf, loading or cut off: an error in time, and nothing half done (W01)."""
+"""The store while its server is down, deaf, loading or cut off: an error in time, and nothing half done (W01).
+
+And a replica that is behind (W06): what was ended is not alive again because somebody asks there.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from carmine.client._async.client import AsyncClient
-from carmine.errors import CarmineError, NetworkError, Outcome, ServerError
+from carmine.errors import CarmineError, NetworkError, Outcome, ReadOnlyError, ServerError
 from carmine.ext.sessions._async.store import AsyncSessionStore
 from carmine.ext.sessions.errors import is_outage
 from carmine.retry import Retry
 from tests.ext.sessions.planting import key_in
 from tests.lab.scripted import Scripted
+from tests.lab.servers import RedisServer, wait_until
 
 if TYPE_CHECKING:
     import contextlib
 
     from tests.lab.proxy import FaultProxy
-    from tests.lab.servers import RedisServer
 
 pytestmark = pytest.mark.asyncio
 
@@ -122,6 +125,26 @@ async def test_a_lost_answer_leaves_the_session_whole(proxy: FaultProxy, server:
             assert await store.read(id) in ({"n": 1}, {"n": 2})
             assert await store.update(id, {"n": 1}) is True
         assert server.call("DBSIZE") == 1
+
+
+async def test_w06_a_replica_that_is_behind_vouches_for_nobody(
+    server: RedisServer, stack: contextlib.ExitStack
+) -> None:
+    """A failover may forget a logout, as any write; but who is asked to write, or to let live on, must be primary."""
+    replica = stack.enter_context(RedisServer(replica_of=server))
+    async with AsyncClient(server.url) as client, AsyncClient(replica.url, retry=Retry(1)) as behind:
+        store = AsyncSessionStore(client, rolling=True)
+        id = await store.create({"user": "ada"})
+        wait_until(lambda: replica.call("DBSIZE") == 1, "the session on the replica")
+        replica.call("REPLICAOF", "127.0.0.1", "1")  # it hears no more
+        assert await store.delete(id)
+        stale = AsyncSessionStore(behind, rolling=True)
+        for name, *data in (("read",), ("touch",), ("update", {}), ("delete",), ("regenerate",), ("write", {})):
+            with pytest.raises(ReadOnlyError) as caught:
+                await getattr(stale, name)(id, *data)
+            assert is_outage(caught.value)
+        assert replica.call("DBSIZE") == 1
+        assert await store.read(id) is None
 
 
 async def test_scripts_are_sent_again_after_a_flush(server: RedisServer, store: AsyncSessionStore) -> None:
