@@ -1,4 +1,7 @@
-"""Sessions of Django, in threads and in loops: what is asked and when, settings, lives, what no visitor can do."""
+"""Sessions of Django, in threads and in loops: what is asked and when, settings, lives, what no visitor can do.
+
+FAULTS W02, W03, W04, W07; SECURITY S-24, S-30, S-40, S-41, S-43, S-44, S-45, S-46, each in the test that it names.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from django.test import override_settings
 from carmine.ext.sessions.django import SessionStore
 from carmine.ext.sessions.django.config import current
 from carmine.ext.sessions.keys import is_id
+from carmine.retry import Retry
 from tests.ext.sessions.django_kit.site import BETWEEN, Visitor, cookie_of, cookies_of
 from tests.ext.sessions.planting import HOSTILE, age, key_in, left_of
 from tests.ext.sessions.traffic import Traffic
@@ -331,6 +335,23 @@ def test_w02_s30_what_is_planted_in_redis_makes_no_session(server: RedisServer, 
         assert visitor.ask("/read", id).json() == {}
     server.call("SET", key, planted)
     assert visitor.ask("/read", id).json() == {}
+
+
+def test_s24_the_log_holds_neither_ids_nor_contents(
+    server: RedisServer, visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    id, _ = cookie_of(visitor.ask("/login/canary-user"))
+    visitor.ask("/read", id)
+    server.call("SET", key_in(server), "canary-planted")
+    visitor.ask("/read", id)
+    away = {"url": "redis://:canary-password@127.0.0.1:1", "options": {"retry": Retry(1)}}
+    with override_settings(CARMINE_SESSIONS=away):
+        assert visitor.ask("/read", id).status_code == 503
+    assert "cannot be asked" in caplog.text
+    assert "cannot be read" in caplog.text
+    assert id not in caplog.text
+    assert "canary" not in caplog.text.replace("/login/canary-user", "")  # Django logs paths
 
 
 def test_what_is_stored_is_what_django_s_engines_store(server: RedisServer) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
+from django.views.debug import SafeExceptionReporterFilter
 
 import carmine
 from carmine.ext.sessions.django import SessionStore, config
@@ -62,6 +63,14 @@ def test_what_is_wrong_is_said_in_one_sentence(words: Any, said: str) -> None:
     with override_settings(CARMINE_SESSIONS=words), pytest.raises(ImproperlyConfigured, match=said) as caught:
         SessionStore()
     assert "secret" not in str(caught.value)
+
+
+def test_s20_a_password_among_the_options_is_hidden_by_django_and_used_by_the_client() -> None:
+    words = {"url": "redis://127.0.0.1:1", "options": {"password": "canary-password"}}
+    with override_settings(CARMINE_SESSIONS=words):
+        assert "canary" not in repr(SafeExceptionReporterFilter().get_safe_settings()["CARMINE_SESSIONS"])
+        assert current().clients.of_threads().options.password is not None
+        assert "canary" not in repr(current().clients.of_threads())
 
 
 def test_without_the_setting_the_defaults_of_a_client_count() -> None:

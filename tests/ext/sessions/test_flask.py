@@ -1,4 +1,7 @@
-"""Sessions of Flask: what is asked and when, the settings, lives of sessions, what no visitor can do."""
+"""Sessions of Flask: what is asked and when, the settings, lives of sessions, what no visitor can do.
+
+FAULTS W02, W03, W04, W07; SECURITY S-24, S-40, S-41, S-43, S-44, S-45, S-46, each in the test that it names.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from carmine.errors import UsageError
 from carmine.ext.sessions import SessionStore
 from carmine.ext.sessions.flask import CarmineSession
 from carmine.ext.sessions.keys import is_id
+from carmine.retry import Retry
 from tests.ext.sessions.flask_app import ask, cookie_of, cookies_of, make_app, mine
 from tests.ext.sessions.planting import HOSTILE, key_in, left_of
 from tests.ext.sessions.traffic import Traffic
@@ -319,6 +323,23 @@ def test_w02_what_cannot_be_read_is_no_session(server: RedisServer, app: flask.F
         fresh, _ = cookie_of(ask(visitor, "/write/a/1", id))
         assert fresh != id
         assert server.call("GET", key) == planted
+
+
+def test_s24_the_log_holds_neither_ids_nor_contents(
+    server: RedisServer, app: flask.Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    visitor = app.test_client(use_cookies=False)
+    id, _ = cookie_of(ask(visitor, "/login/canary-user"))
+    ask(visitor, "/read", id)
+    server.call("SET", key_in(server), "canary-planted")
+    ask(visitor, "/read", id)
+    with carmine.Client("redis://:canary-password@127.0.0.1:1", retry=Retry(1)) as away:
+        assert ask(make_app(away).test_client(use_cookies=False), "/read", id).status_code == 503
+    assert "cannot be asked" in caplog.text
+    assert "cannot be read" in caplog.text
+    assert id not in caplog.text
+    assert "canary" not in caplog.text
 
 
 def test_s45_what_is_too_large_is_not_sent(server: RedisServer, app: flask.Flask) -> None:
