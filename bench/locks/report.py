@@ -25,7 +25,10 @@ def findings(found: Found) -> list[Finding]:
         if label in values or label in found.missing
     ]
     for name, figure in rows.HANDOVER.items():
-        for label, rounds in found.handovers.items():
+        for label in rows.CONTENDERS:
+            rounds = found.handovers.get(label)
+            if not rounds:
+                continue
             every = figures([wait for each in rounds for wait in each])[name]
             each = [figures(one)[name] for one in rounds]
             listed.append(_finding(figure, label, Interval(every, min(each), max(each)), found))
