@@ -65,11 +65,22 @@ def build(python: Path, sdist: Path, mode: str) -> Path:
     return repaired
 
 
+def is_layers(name: str) -> bool:
+    """Tell whether a file belongs to what stands on the core."""
+    return name.startswith(LAYERS)
+
+
 def weigh(wheel: Path) -> tuple[int, int]:
-    """Return the unpacked sizes of core and layers; stop when the core is too heavy or something is of no use there."""
+    """Return the unpacked sizes of core and layers; stop when the core is too heavy or something is of no use there.
+
+    The wheel's list of its files has a line for each: those of the layers' files are the layers'.
+    """
     with zipfile.ZipFile(wheel) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-    core = {name: size for name, size in sizes.items() if not name.startswith(LAYERS)}
+        core = {name: size for name, size in sizes.items() if not is_layers(name)}
+        for name in [name for name in core if name.endswith(".dist-info/RECORD")]:
+            lines = archive.read(name).splitlines(keepends=True)
+            core[name] -= sum(len(line) for line in lines if is_layers(line.decode()))
     size = sum(core.values())
     if size > HEAVIEST:
         heavy = sorted(core.items(), key=lambda item: -item[1])[:8]

@@ -414,6 +414,13 @@ class TestWeight:
         layers = {"carmine/ext/mq/core.py": 1_000_000, "carmine/cli/main.py": 20_000, "carmine/embedded.py": 3_000}
         assert self.weigh(tmp_path, **core, **layers) == (wheels.HEAVIEST, 1_023_000) == (1_500_000, 1_023_000)
 
+    def test_the_list_of_files_is_weighed_with_those_it_lists(self, tmp_path: Path) -> None:
+        wheel = tmp_path / "x-1-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("carmine/a.py", b"x" * 100)
+            archive.writestr("x-1.dist-info/RECORD", "carmine/a.py,h,100\ncarmine/ext/b.py,h,7\ncarmine/cli/c.py,h,7\n")
+        assert wheels.weigh(wheel) == (100 + 19, 21 + 21)
+
     def test_a_byte_too_much_is_told_with_the_files_that_weigh_most(self, tmp_path: Path) -> None:
         with pytest.raises(SystemExit) as caught:
             self.weigh(tmp_path, **{"carmine/a.py": 600_000, "carmine/b.so": 900_001})
