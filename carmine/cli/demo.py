@@ -13,6 +13,7 @@ from carmine.cli.screen import spoken
 from carmine.cli.stage import Stage
 from carmine.cli.tour import TOUR
 from carmine.cli.tour_async import TOUR_ASYNC
+from carmine.cli.tour_layers import TOUR_LAYERS
 from carmine.embedded import EmbeddedRedis
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def run(asked: argparse.Namespace, screen: Screen) -> int:
         stage = Stage(screen, {"server": server}, runner.run)
         screen.say(f"{server.kind} {server.version} started in {started} at {server.url}")
         try:
-            for chapter in (*TOUR, *TOUR_ASYNC):
+            for chapter in (*TOUR, *TOUR_LAYERS, *TOUR_ASYNC):
                 stage.perform(chapter)
         finally:
             client = stage.names.get("client")

@@ -70,7 +70,7 @@ class TestDemo:
 
     def test_every_chapter_is_there(self, walked: subprocess.CompletedProcess[str]) -> None:
         numbers = [int(number) for number in re.findall(r"^(\d+)\. ", walked.stdout, re.MULTILINE)]
-        assert numbers == list(range(1, len(tour.TOUR) + len(tour_async.TOUR_ASYNC) + 1))
+        assert numbers == list(range(1, len((*tour.TOUR, *tour_layers.TOUR_LAYERS, *tour_async.TOUR_ASYNC)) + 1))
 
     @pytest.mark.parametrize(
         "said",
