@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import flask
@@ -13,6 +14,7 @@ from carmine.retry import Retry
 from tests.ext.sessions.flask_app import ask, cookie_of, cookies_of, make_app
 from tests.ext.sessions.planting import key_in
 from tests.lab.clock import within
+from tests.lab.matrix import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -200,3 +202,37 @@ def test_in_one_request_the_server_is_asked_once(
     _swallow(proxy, server)
     with within(2 * TIMEOUT):
         assert ask(app.test_client(use_cookies=False), "/often", id).text == "-" * 10
+
+
+def test_visitors_side_by_side_never_meet_though_connections_die(
+    server: RedisServer, client: carmine.Client[str]
+) -> None:
+    """Each of them sees what he wrote last, or a 503; never nobody's session, and never another's."""
+    app = make_app(client)
+    rounds = scaled(1000)
+
+    def live(name: int) -> int:
+        visitor, refused = app.test_client(), 0
+        wrote: set[str | None] = {None}
+        for turn in range(rounds):
+            said = f"{name}-{turn}"
+            written = visitor.get(f"/write/me/{said}")
+            if written.status_code == 200:
+                wrote = {said}
+            else:
+                assert written.status_code == 503
+                wrote.add(said)  # it may have been stored all the same
+            read = visitor.get("/read")
+            refused += (written.status_code == 503) + (read.status_code == 503)
+            assert read.status_code == 503 or dict(read.json or {}).get("me") in wrote
+        return refused
+
+    with ThreadPoolExecutor(4) as pool:
+        lives = [pool.submit(live, name) for name in range(4)]
+        kills = 0
+        while wait(lives, timeout=0.02).not_done:
+            server.call("CLIENT", "KILL", "TYPE", "normal")
+            kills += 1
+    refused = sum(life.result() for life in lives)
+    assert kills > 0
+    assert refused < 4 * rounds  # most of it went well
