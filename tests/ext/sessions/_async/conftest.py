@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator  # noqa: TC003 - as in the tests of integration
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +12,7 @@ from carmine.ext.sessions._async.store import AsyncSessionStore
 from tests.ext.sessions.traffic import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Generator
 
     from tests.lab.servers import RedisServer
 
@@ -37,7 +36,7 @@ def store(client: AsyncClient[Any]) -> AsyncSessionStore:
 
 
 @pytest.fixture
-def traffic(server: RedisServer, client: AsyncClient[Any]) -> Iterator[Traffic]:
+def traffic(server: RedisServer, client: AsyncClient[Any]) -> Generator[Traffic, None, None]:
     """Give what clients say from now on."""
     with Traffic(server) as made:
         yield made

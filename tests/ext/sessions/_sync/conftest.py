@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator  # noqa: TC003 - as in the tests of integration
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +12,7 @@ from carmine.ext.sessions._sync.store import SessionStore
 from tests.ext.sessions.traffic import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from tests.lab.servers import RedisServer
 
@@ -37,7 +36,7 @@ def store(client: Client[Any]) -> SessionStore:
 
 
 @pytest.fixture
-def traffic(server: RedisServer, client: Client[Any]) -> Iterator[Traffic]:
+def traffic(server: RedisServer, client: Client[Any]) -> Generator[Traffic, None, None]:
     """Give what clients say from now on."""
     with Traffic(server) as made:
         yield made
