@@ -30,6 +30,7 @@ _MOST_BYTES: Final = 8 * 1024 * 1024
 _NOT_EVICTED: Final = {
     "dirty": "the key has changed, and a worker has not archived it yet",
     "changed": "the key is not what its archive holds: it was changed without dirty(), or its archive was replaced",
+    "older": "the archive is of an older server, and cannot be compared with the key; dirty() has it archived anew",
     "unarchived": "the key has no confirmed archive; dirty() and a worker make one",
 }
 

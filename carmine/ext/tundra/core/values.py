@@ -170,9 +170,9 @@ def digest(dump: bytes) -> str:
     return hashlib.sha1(dump, usedforsecurity=False).hexdigest()
 
 
-def words_of(sealed: Sealed) -> tuple[str, int, int]:
-    """Return what evict.lua compares with: the DUMP's digest, its length, and the end of the key's own time."""
-    return digest(sealed.payload), len(sealed.payload), end_of(sealed)
+def words_of(sealed: Sealed) -> tuple[str, int, int, int]:
+    """Return what evict.lua compares with: the DUMP's digest, length and version, and the end of the key's own time."""
+    return digest(sealed.payload), len(sealed.payload), sealed.rdb_version, end_of(sealed)
 
 
 def end_of(sealed: Sealed) -> int:
