@@ -53,7 +53,7 @@ class Keys:
     def __init__(self, prefix: str = PREFIX, *, is_split: bool = False) -> None:
         if not _checks.text("the prefix of sessions", prefix):
             raise UsageError("the prefix of sessions cannot be empty")
-        self.prefix = prefix
+        self.prefix: str = prefix
         opening = prefix.find("{")
         if is_split and opening >= 0 and prefix.startswith("}", opening + 1):
             raise UsageError("on a cluster the first braces in the prefix of sessions cannot be empty")

@@ -69,7 +69,7 @@ class Serving:
             raise UsageError(f"cookie takes CookieSettings, not {_checks.kind(cookie)}")
         if on_error not in get_args(OnError):
             raise UsageError('on_error is "raise" or "anonymous"')
-        self.cookie = cookie or CookieSettings()
+        self.cookie: CookieSettings = cookie or CookieSettings()
         self._on_error = on_error
         if max_age is UNSET:
             self._max_age: int | None = cookie_age
