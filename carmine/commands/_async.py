@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from carmine.commands.geo_words import GeoOrder, GeoRadius, GeoSearch, Sort, Unit
     from carmine.commands.server import SlowCommand
     from carmine.commands.server_health import LatencyEvent, LatencyHistogram
+    from carmine.commands.sorted_set_ranges import RangeOptions
+    from carmine.commands.sorting import SortOptions
+    from carmine.commands.stream_groups import ClaimOptions
+    from carmine.commands.streams import AddOptions
     from carmine.commands.string_parts import LcsMatches
     from carmine.commands.vectors import Attributes, Vector, VectorSearch
     from carmine.commands.words import InstantMs, Milliseconds
@@ -898,34 +902,27 @@ class AsyncCommands(Generic[T]):
         # sorting
         @overload
         async def sort(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: None = None, desc: bool = False, alpha: bool = False, store: None = None
+            self, key: Key, *, get: None = None, store: None = None, **options: Unpack[SortOptions]
         ) -> list[T]: ...
         @overload
         async def sort(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: Arg | Iterable[Arg], desc: bool = False, alpha: bool = False, store: None = None
+            self, key: Key, *, get: Arg | Iterable[Arg], store: None = None, **options: Unpack[SortOptions]
         ) -> list[T | None]: ...
         @overload
         async def sort(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key
+            self, key: Key, *, get: Arg | Iterable[Arg] | None = None, store: Key, **options: Unpack[SortOptions]
         ) -> int: ...
         @overload
         async def sort(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key | None
+            self, key: Key, *, get: Arg | Iterable[Arg] | None = None, store: Key | None,
+            **options: Unpack[SortOptions]
         ) -> list[T] | list[T | None] | int: ...
         async def sort(self, *_: Any, **__: Any) -> Any: ...
         @overload
-        async def sort_ro(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: None = None, desc: bool = False, alpha: bool = False
-        ) -> list[T]: ...
+        async def sort_ro(self, key: Key, *, get: None = None, **options: Unpack[SortOptions]) -> list[T]: ...
         @overload
         async def sort_ro(
-            self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-            get: Arg | Iterable[Arg], desc: bool = False, alpha: bool = False
+            self, key: Key, *, get: Arg | Iterable[Arg], **options: Unpack[SortOptions]
         ) -> list[T | None]: ...
         async def sort_ro(self, *_: Any, **__: Any) -> Any: ...
 
@@ -979,18 +976,17 @@ class AsyncCommands(Generic[T]):
         async def zlexcount(self, key: Key, min: str | bytes, max: str | bytes) -> int: ...
         @overload
         async def zrange(
-            self, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False, bylex: bool = False,
-            rev: bool = False, offset: int | None = None, num: int | None = None, withscores: Literal[False] = False
+            self, key: Key, start: ScoreBound, end: ScoreBound, *, withscores: Literal[False] = False,
+            **options: Unpack[RangeOptions]
         ) -> list[T]: ...
         @overload
         async def zrange(
-            self, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False, bylex: bool = False,
-            rev: bool = False, offset: int | None = None, num: int | None = None, withscores: Literal[True]
+            self, key: Key, start: ScoreBound, end: ScoreBound, *, withscores: Literal[True],
+            **options: Unpack[RangeOptions]
         ) -> list[ScoredMember[T]]: ...
         @overload
         async def zrange(
-            self, key: Key, start: ScoreBound, end: ScoreBound, *, byscore: bool = False, bylex: bool = False,
-            rev: bool = False, offset: int | None = None, num: int | None = None, withscores: bool
+            self, key: Key, start: ScoreBound, end: ScoreBound, *, withscores: bool, **options: Unpack[RangeOptions]
         ) -> list[T] | list[ScoredMember[T]]: ...
         async def zrange(self, *_: Any, **__: Any) -> Any: ...
         async def zrangebylex(
@@ -1103,14 +1099,12 @@ class AsyncCommands(Generic[T]):
         @overload
         async def xadd(
             self, key: Key, fields: Items[Arg | T, Arg | T], id: Arg = "*", *, nomkstream: Literal[False] = False,
-            maxlen: int | None = None, minid: Arg | None = None, approximate: bool = True, limit: int | None = None,
-            ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
+            **options: Unpack[AddOptions]
         ) -> T: ...
         @overload
         async def xadd(
             self, key: Key, fields: Items[Arg | T, Arg | T], id: Arg = "*", *, nomkstream: bool,
-            maxlen: int | None = None, minid: Arg | None = None, approximate: bool = True, limit: int | None = None,
-            ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None
+            **options: Unpack[AddOptions]
         ) -> T | None: ...
         async def xadd(self, *_: Any, **__: Any) -> Any: ...
         async def xdel(self, key: Key, *ids: Arg) -> int: ...
@@ -1161,20 +1155,17 @@ class AsyncCommands(Generic[T]):
         @overload
         async def xclaim(
             self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, ids: Arg | Iterable[Arg], *,
-            idle: Seconds | None = None, time: Instant | None = None, retrycount: int | None = None,
-            force: bool = False, justid: Literal[False] = False, lastid: Arg | None = None
+            justid: Literal[False] = False, **options: Unpack[ClaimOptions]
         ) -> list[StreamEntry[T]]: ...
         @overload
         async def xclaim(
             self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, ids: Arg | Iterable[Arg], *,
-            idle: Seconds | None = None, time: Instant | None = None, retrycount: int | None = None,
-            force: bool = False, justid: Literal[True], lastid: Arg | None = None
+            justid: Literal[True], **options: Unpack[ClaimOptions]
         ) -> list[T]: ...
         @overload
         async def xclaim(
             self, key: Key, groupname: Arg, consumername: Arg, min_idle: Seconds, ids: Arg | Iterable[Arg], *,
-            idle: Seconds | None = None, time: Instant | None = None, retrycount: int | None = None,
-            force: bool = False, justid: bool = False, lastid: Arg | None = None
+            justid: bool = False, **options: Unpack[ClaimOptions]
         ) -> list[StreamEntry[T]] | list[T]: ...
         async def xclaim(self, *_: Any, **__: Any) -> Any: ...
         async def xgroup_create(

@@ -5,7 +5,7 @@ The ends of a range are sent as given: in a reversed one the greater end comes f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from carmine.commands import decoders
 from carmine.commands.arguments import limit, scored_words
@@ -16,6 +16,17 @@ from carmine.errors import UsageError
 
 if TYPE_CHECKING:
     from carmine.types import Arg, Key, ScoreBound, ScoredMember
+
+
+class RangeOptions(TypedDict, total=False):
+    """What every form of `zrange` takes; its definition says what each is for."""
+
+    byscore: bool
+    bylex: bool
+    rev: bool
+    offset: int | None
+    num: int | None
+
 
 _ZCOUNT = spec("ZCOUNT")
 _ZLEXCOUNT = spec("ZLEXCOUNT")
@@ -74,12 +85,8 @@ def zrange(
     start: ScoreBound,
     end: ScoreBound,
     *,
-    byscore: bool = False,
-    bylex: bool = False,
-    rev: bool = False,
-    offset: int | None = None,
-    num: int | None = None,
     withscores: Literal[False] = False,
+    **options: Unpack[RangeOptions],
 ) -> Command[list[Text]]: ...
 @overload
 def zrange(
@@ -87,12 +94,8 @@ def zrange(
     start: ScoreBound,
     end: ScoreBound,
     *,
-    byscore: bool = False,
-    bylex: bool = False,
-    rev: bool = False,
-    offset: int | None = None,
-    num: int | None = None,
     withscores: Literal[True],
+    **options: Unpack[RangeOptions],
 ) -> Command[list[ScoredMember[Text]]]: ...
 @overload
 def zrange(
@@ -100,12 +103,8 @@ def zrange(
     start: ScoreBound,
     end: ScoreBound,
     *,
-    byscore: bool = False,
-    bylex: bool = False,
-    rev: bool = False,
-    offset: int | None = None,
-    num: int | None = None,
     withscores: bool,
+    **options: Unpack[RangeOptions],
 ) -> Command[list[Text] | list[ScoredMember[Text]]]: ...
 def zrange(
     key: Key,

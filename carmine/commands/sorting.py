@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from carmine.commands.arguments import some_args
 from carmine.commands.command import Command, Text
@@ -40,6 +40,16 @@ def _sorting(
     return words
 
 
+class SortOptions(TypedDict, total=False):
+    """What every form of `sort` takes; its definition says what each is for."""
+
+    by: Arg | None
+    offset: int | None
+    num: int | None
+    desc: bool
+    alpha: bool
+
+
 _SORT = spec("SORT")
 _SORT_RO = spec("SORT_RO")
 
@@ -48,49 +58,33 @@ _SORT_RO = spec("SORT_RO")
 def sort(
     key: Key,
     *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
     get: None = None,
-    desc: bool = False,
-    alpha: bool = False,
     store: None = None,
+    **options: Unpack[SortOptions],
 ) -> Command[list[Text]]: ...
 @overload
 def sort(
     key: Key,
     *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
     get: Arg | Iterable[Arg],
-    desc: bool = False,
-    alpha: bool = False,
     store: None = None,
+    **options: Unpack[SortOptions],
 ) -> Command[list[Text | None]]: ...
 @overload
 def sort(
     key: Key,
     *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
     get: Arg | Iterable[Arg] | None = None,
-    desc: bool = False,
-    alpha: bool = False,
     store: Key,
+    **options: Unpack[SortOptions],
 ) -> Command[int]: ...
 @overload
 def sort(
     key: Key,
     *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
     get: Arg | Iterable[Arg] | None = None,
-    desc: bool = False,
-    alpha: bool = False,
     store: Key | None,
+    **options: Unpack[SortOptions],
 ) -> Command[list[Text] | list[Text | None] | int]: ...
 def sort(
     key: Key,
@@ -134,23 +128,15 @@ def sort(
 def sort_ro(
     key: Key,
     *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
     get: None = None,
-    desc: bool = False,
-    alpha: bool = False,
+    **options: Unpack[SortOptions],
 ) -> Command[list[Text]]: ...
 @overload
 def sort_ro(
     key: Key,
     *,
-    by: Arg | None = None,
-    offset: int | None = None,
-    num: int | None = None,
     get: Arg | Iterable[Arg],
-    desc: bool = False,
-    alpha: bool = False,
+    **options: Unpack[SortOptions],
 ) -> Command[list[Text | None]]: ...
 def sort_ro(
     key: Key,

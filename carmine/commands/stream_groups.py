@@ -5,7 +5,7 @@ The stream itself is in `streams.py`. Durations are seconds here, as everywhere;
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from carmine.commands import decoders, stream_replies
 from carmine.commands.arguments import some_args
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
         StreamGroup,
     )
     from carmine.types import Arg, Instant, Items, Key, Seconds
+
+
+class ClaimOptions(TypedDict, total=False):
+    """What every form of `xclaim` takes; its definition says what each is for."""
+
+    idle: Seconds | None
+    time: Instant | None
+    retrycount: int | None
+    force: bool
+    lastid: Arg | None
+
 
 _XACK = spec("XACK")
 _XACKDEL = spec("XACKDEL")
@@ -164,12 +175,8 @@ def xclaim(
     min_idle: Seconds,
     ids: Arg | Iterable[Arg],
     *,
-    idle: Seconds | None = None,
-    time: Instant | None = None,
-    retrycount: int | None = None,
-    force: bool = False,
     justid: Literal[False] = False,
-    lastid: Arg | None = None,
+    **options: Unpack[ClaimOptions],
 ) -> Command[list[StreamEntry[Text]]]: ...
 @overload
 def xclaim(
@@ -179,12 +186,8 @@ def xclaim(
     min_idle: Seconds,
     ids: Arg | Iterable[Arg],
     *,
-    idle: Seconds | None = None,
-    time: Instant | None = None,
-    retrycount: int | None = None,
-    force: bool = False,
     justid: Literal[True],
-    lastid: Arg | None = None,
+    **options: Unpack[ClaimOptions],
 ) -> Command[list[Text]]: ...
 @overload
 def xclaim(
@@ -194,12 +197,8 @@ def xclaim(
     min_idle: Seconds,
     ids: Arg | Iterable[Arg],
     *,
-    idle: Seconds | None = None,
-    time: Instant | None = None,
-    retrycount: int | None = None,
-    force: bool = False,
     justid: bool = False,
-    lastid: Arg | None = None,
+    **options: Unpack[ClaimOptions],
 ) -> Command[list[StreamEntry[Text]] | list[Text]]: ...
 def xclaim(
     key: Key,

@@ -6,7 +6,7 @@ the client reads strings, so that they go out again as they came in.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from carmine.commands import decoders, stream_replies
 from carmine.commands.command import Command, Text
@@ -18,6 +18,17 @@ from carmine.errors import UsageError
 if TYPE_CHECKING:
     from carmine.stream_types import StreamEntry
     from carmine.types import Arg, Items, Key, Seconds, Value
+
+
+class AddOptions(TypedDict, total=False):
+    """What every form of `xadd` takes; its definition says what each is for."""
+
+    maxlen: int | None
+    minid: Arg | None
+    approximate: bool
+    limit: int | None
+    ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None
+
 
 _XADD = spec("XADD")
 _XDEL = spec("XDEL")
@@ -40,11 +51,7 @@ def xadd(
     id: Arg = "*",
     *,
     nomkstream: Literal[False] = False,
-    maxlen: int | None = None,
-    minid: Arg | None = None,
-    approximate: bool = True,
-    limit: int | None = None,
-    ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+    **options: Unpack[AddOptions],
 ) -> Command[Text]: ...
 @overload
 def xadd(
@@ -53,11 +60,7 @@ def xadd(
     id: Arg = "*",
     *,
     nomkstream: bool,
-    maxlen: int | None = None,
-    minid: Arg | None = None,
-    approximate: bool = True,
-    limit: int | None = None,
-    ref_policy: Literal["KEEPREF", "DELREF", "ACKED"] | None = None,
+    **options: Unpack[AddOptions],
 ) -> Command[Text | None]: ...
 def xadd(
     key: Key,
