@@ -2,7 +2,8 @@
 
 What the room is for: to say with a number and an interval how close carmine is to the wire and how far it is from its
 peers, and to keep that number reproducible. ``python -m bench --help`` tells how; ``bench/rows.py`` is the list of
-what is measured.
+what is measured of the clients, ``bench/queues/rows.py`` (``python -m bench queue``) and ``bench/locks/rows.py``
+(``python -m bench locks``) of the layers.
 
 What it must not know: carmine's insides. Rivals, carmine included, are driven through their public names only, each
 in a worker process of its own; a peer's packages live in the peer's own environment and never enter carmine's.
