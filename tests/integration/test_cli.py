@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import carmine
-from carmine.cli import demo, facts, stage, tour, tour_async
+from carmine.cli import demo, facts, stage, tour, tour_async, tour_layers
 from carmine.cli.main import main
 from carmine.cli.screen import Screen, screen_for, shortened, spoken
 from carmine.cli.stage import Stage, WrongAnswer, expect, say
