@@ -60,9 +60,9 @@ class DiskDataStore:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True, limit: int = LARGEST) -> None:
+        self._path: Final = Path(path)
         if not os.fspath(path):
             raise UsageError("path must be the path of a folder, not empty")
-        self._path: Final = Path(path)
         self._limit: Final = _checks.whole("limit", limit, least=1)
         self._folders: tuple[Folder, Folder] | None = None
         try:

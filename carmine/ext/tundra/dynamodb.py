@@ -69,9 +69,11 @@ class DynamoDBDataStore:
         attempts: int = 8,
         limit: int = LARGEST,
     ) -> None:
-        self._key_ns: Final = _checks.text("key_ns", key_ns)
+        self._name: Final = table
+        self._key_ns: Final = key_ns
         self._parallel: Final = _checks.whole("parallel", parallel, least=1, most=256)
         self._limit: Final = _checks.whole("limit", limit, least=1)
+        _checks.text("key_ns", key_ns)
         if not _checks.text("table", table):
             raise UsageError("table must be the name of a table")
         if client is not None and client_options is not None:
@@ -86,7 +88,7 @@ class DynamoDBDataStore:
         self._table: Final = Table(client, table, attempts, parallel)
 
     def __repr__(self) -> str:
-        return f"DynamoDBDataStore(table={self._table.name!r}, key_ns={self._key_ns!r})"
+        return f"DynamoDBDataStore(table={self._name!r}, key_ns={self._key_ns!r})"
 
     def ensure_table(self, throughput: tuple[int, int] | None = None, *, block: bool = True) -> bool:
         """Make the table if it is not there; return whether it was made.

@@ -74,7 +74,7 @@ class Chain:
         freezer_name(self)
 
     def __repr__(self) -> str:
-        return f"Chain({', '.join(map(repr, self._freezers))})"
+        return f"Chain({', '.join(map(repr, getattr(self, '_freezers', ())))})"
 
     def freeze(self, data: bytes) -> bytes:
         """Freeze by each, from the first to the last."""
@@ -106,7 +106,7 @@ class Zlib:
         self._limit = _checks.whole("limit", limit, least=1)
 
     def __repr__(self) -> str:
-        return f"Zlib({self._level})"
+        return f"Zlib({getattr(self, '_level', None)})"  # None where the constructor has refused its arguments
 
     def freeze(self, data: bytes) -> bytes:
         """Compress."""

@@ -80,13 +80,14 @@ class S3DataStore:
         conditional: bool = True,
         limit: int = LARGEST,
     ) -> None:
-        self._bucket: Final = _checks.text("bucket", bucket)
-        self._prefix: Final = _checks.text("prefix", prefix)
+        self._bucket: Final = bucket
+        self._prefix: Final = prefix
+        _checks.text("prefix", prefix)
         self._parallel: Final = _checks.whole("parallel", parallel, least=1, most=256)
         self._attempts: Final = Attempts(attempts)
         self._conditional: Final = _checks.flag("conditional", conditional)
         self._limit: Final = _checks.whole("limit", limit, least=1, most=5_000_000_000)
-        if not bucket:
+        if not _checks.text("bucket", bucket):
             raise UsageError("bucket must be the name of a bucket")
         if sse_key is not None and sse is None:
             raise UsageError("sse_key is a key for sse='aws:kms'")

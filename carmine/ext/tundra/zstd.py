@@ -44,7 +44,7 @@ class Zstd:
         self._limit = _checks.whole("limit", limit, least=1)
 
     def __repr__(self) -> str:
-        return f"Zstd({self._level})"
+        return f"Zstd({getattr(self, '_level', None)})"  # None where the constructor has refused its arguments
 
     def freeze(self, data: bytes) -> bytes:
         """Compress into one frame."""

@@ -14,16 +14,17 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.awsrequest import AWSResponse  # type: ignore[import-untyped]  # it has no types of its own
+from boto3.session import Session  # type: ignore[import-untyped]  # it has no types of its own
+from botocore.awsrequest import AWSResponse  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
-from carmine.ext.tundra.aws import make_client
+from carmine.ext.tundra.aws import _config
 from tests.lab.proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Answers", "Naps", "Sent", "moto_port", "naps", "options", "quick", "wire"]
+__all__ = ["HASTY", "Answers", "Naps", "Sent", "moto_port", "naps", "options", "quick", "wire"]
 
 _SERVER = """
 import os, sys, threading
@@ -170,7 +171,21 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
+@cache
+def _session() -> Any:
+    """Return boto3's session, which has read its large tables once for all clients."""
+    return Session()
+
+
+HASTY: dict[str, Any] = {
+    "retries": {"mode": "standard", "total_max_attempts": 2},
+    "read_timeout": 0.5,
+    "connect_timeout": 2,
+}
+"""Settings of a client that gives up soon."""
+
+
 def quick(service: str, port: int | None = None, **config: Any) -> Any:
-    """Return a client that gives up soon."""
-    limits = {"retries": {"mode": "standard", "total_max_attempts": 2}, "read_timeout": 0.5, "connect_timeout": 2}
-    return make_client(service, options(port, config=Config(**{**limits, **config})), 8)
+    """Return a client of a test's own, which may be hurt, and gives up as soon as `config` says."""
+    given = _config(8, has_endpoint=True).merge(Config(**config))
+    return _session().client(service, **options(port, config=given))

@@ -227,8 +227,9 @@ class TestNames:
         ],
     )
     def test_what_is_none_is_refused(self, made: tuple[Any, ...], words: str) -> None:
-        with pytest.raises(UsageError, match=words):
+        with pytest.raises(UsageError, match=words) as caught:
             made[0](*made[1:])
+        assert shown(caught.value, below="test_what_is_none_is_refused")
 
 
 @pytest.mark.parametrize(

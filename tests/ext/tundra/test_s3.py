@@ -21,7 +21,7 @@ from carmine.ext.tundra.aws import make_client
 from carmine.ext.tundra.conformance import DataStoreSuite
 from carmine.ext.tundra.errors import DataStoreError, NotStored
 from carmine.ext.tundra.s3 import S3DataStore
-from tests.ext.tundra.cloud import Answers, Naps, Sent, naps, options, quick, wire
+from tests.ext.tundra.cloud import HASTY, Answers, Naps, Sent, naps, options, quick, wire
 from tests.ext.tundra.once import once
 from tests.ext.tundra.test_freezers import shown
 
@@ -54,7 +54,7 @@ def prefix(shared: Any) -> str:
 @pytest.fixture
 def client(shared: Any) -> Any:
     """Give a client of a test's own, which may be hurt."""
-    return make_client("s3", options(), 4)
+    return quick("s3")
 
 
 def error(found: bytes | DataStoreError, words: str, *, is_transient: bool) -> None:
@@ -108,7 +108,7 @@ class TestPut:
         self, wire: FaultProxy, shared: Any, prefix: str, naps: Naps
     ) -> None:
         """D10: it came, the answer did not; boto3 sends it again and S3 refuses the second for the first."""
-        client = quick("s3", wire.port)
+        client = quick("s3", wire.port, **HASTY)
         store, other = S3DataStore(BUCKET, prefix, client=client), S3DataStore(BUCKET, prefix, client=shared)
         store.put(b"k", b"before")
         sent, is_first = Sent(client), iter([True])
@@ -168,7 +168,7 @@ class TestPut:
 class TestFetch:
     def test_a_body_that_comes_short_is_fetched_again(self, wire: FaultProxy, prefix: str, naps: Naps) -> None:
         """D10: and is an error when it always does."""
-        store = S3DataStore(BUCKET, prefix, client=quick("s3", wire.port), parallel=1)
+        store = S3DataStore(BUCKET, prefix, client=quick("s3", wire.port, **HASTY), parallel=1)
         store.put(b"k", LARGE)
         wire.mark()
         wire.cut_after["s2c"] = 60_000
@@ -186,7 +186,7 @@ class TestFetch:
     ) -> None:
         """D10: also where the service sends no checksum; the entry has one."""
         checks = {"request_checksum_calculation": checksums, "response_checksum_validation": checksums}
-        store = S3DataStore(BUCKET, prefix, client=quick("s3", wire.port, **checks), parallel=1)
+        store = S3DataStore(BUCKET, prefix, client=quick("s3", wire.port, **HASTY, **checks), parallel=1)
         store.put(b"k", LARGE)
         wire.mark()
         wire.corrupt["s2c"] = {60_000: 0x01}
@@ -196,7 +196,7 @@ class TestFetch:
 
     def test_silence_is_an_error_and_no_hang(self, wire: FaultProxy, prefix: str, naps: Naps) -> None:
         """D10: a service that never answers."""
-        store = S3DataStore(BUCKET, prefix, client=quick("s3", wire.port, read_timeout=0.1), parallel=1)
+        store = S3DataStore(BUCKET, prefix, client=quick("s3", wire.port, **{**HASTY, "read_timeout": 0.1}), parallel=1)
         wire.blackhole = True
         error(store.fetch([b"k"])[0], "ReadTimeoutError", is_transient=True)
         with pytest.raises(DataStoreError, match="ReadTimeoutError"):
@@ -365,8 +365,9 @@ class TestPrivacy:
     ],
 )
 def test_wrong_options(given: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=words) as caught:
         S3DataStore(**{"bucket": BUCKET, "client": object(), **given})
+    assert "S3DataStore(" in shown(caught.value, below="test_wrong_options")
 
 
 def test_limits_of_a_client() -> None:
