@@ -33,11 +33,11 @@ class Rival(AsyncQueueRival):
         """Return the packages' versions."""
         return {name: metadata.version(name) for name in ("arq", "redis", "hiredis")}
 
-    async def asend(self, number: int) -> object:
+    async def sending(self, number: int) -> object:
         """Enqueue one message."""
         return await self._pool.enqueue_job("noop", number)
 
-    async def asend_later(self, number: int, seconds: float) -> object:
+    async def sending_later(self, number: int, seconds: float) -> object:
         """Enqueue one message that is deferred."""
         return await self._pool.enqueue_job("noop", number, _defer_by=timedelta(seconds=seconds))
 

@@ -148,32 +148,32 @@ class AsyncQueueRival(QueueRival):
         self.loop = Loop()
 
     @abstractmethod
-    async def asend(self, number: int) -> object:
+    async def sending(self, number: int) -> object:
         """Enqueue one message."""
 
-    async def asend_many(self, numbers: Sequence[int]) -> object:
+    async def sending_many(self, numbers: Sequence[int]) -> object:
         """Enqueue many messages: as many calls at once."""
-        return await self.loop.gather([self.asend(number) for number in numbers])
+        return await self.loop.gather([self.sending(number) for number in numbers])
 
-    async def asend_later(self, number: int, seconds: float) -> object:
+    async def sending_later(self, number: int, seconds: float) -> object:
         """Enqueue one message that rests first."""
         return super().send_later(number, seconds)
 
     def send(self, number: int) -> object:
         """Enqueue one message."""
-        return self.loop.run(self.asend(number))
+        return self.loop.run(self.sending(number))
 
     def send_many(self, numbers: Sequence[int]) -> object:
         """Enqueue many messages."""
-        return self.loop.run(self.asend_many(numbers))
+        return self.loop.run(self.sending_many(numbers))
 
     def send_later(self, number: int, seconds: float) -> object:
         """Enqueue one message that rests first."""
-        return self.loop.run(self.asend_later(number, seconds))
+        return self.loop.run(self.sending_later(number, seconds))
 
     def _send_each(self, count: int) -> None:
         async def block() -> None:
             for number in range(count):
-                await self.asend(number)
+                await self.sending(number)
 
         self.loop.run(block())

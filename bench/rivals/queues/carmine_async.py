@@ -41,15 +41,15 @@ class Rival(AsyncQueueRival):
         """Return the package's version and the twin that was loaded."""
         return {"carmine": metadata.version("carmine-redis"), "twin": carmine.protocol.__impl__}
 
-    async def asend(self, number: int) -> object:
+    async def sending(self, number: int) -> object:
         """Enqueue one message."""
         return await self._queue.enqueue(number)
 
-    async def asend_many(self, numbers: Sequence[int]) -> object:
+    async def sending_many(self, numbers: Sequence[int]) -> object:
         """Enqueue many messages in one round trip."""
         return await self._queue.enqueue_many(numbers)
 
-    async def asend_later(self, number: int, seconds: float) -> object:
+    async def sending_later(self, number: int, seconds: float) -> object:
         """Enqueue one message with a backoff."""
         return await self._queue.enqueue(number, backoff=seconds)
 

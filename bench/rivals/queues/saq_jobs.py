@@ -29,11 +29,11 @@ class Rival(AsyncQueueRival):
         """Return the packages' versions."""
         return {name: metadata.version(name) for name in ("saq", "redis", "hiredis")}
 
-    async def asend(self, number: int) -> object:
+    async def sending(self, number: int) -> object:
         """Enqueue one message."""
         return await self._queue.enqueue("noop", number=number)
 
-    async def asend_later(self, number: int, seconds: float) -> object:
+    async def sending_later(self, number: int, seconds: float) -> object:
         """Enqueue one message that is scheduled."""
         return await self._queue.enqueue("noop", number=number, scheduled=time.time() + seconds)
 

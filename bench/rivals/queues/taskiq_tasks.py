@@ -36,7 +36,7 @@ class Rival(AsyncQueueRival):
         """Return the packages' versions."""
         return {name: metadata.version(name) for name in ("taskiq", "taskiq-redis", "redis", "hiredis")}
 
-    async def asend(self, number: int) -> object:
+    async def sending(self, number: int) -> object:
         """Enqueue one message."""
         return await noop.kiq(number)
 
