@@ -78,7 +78,8 @@ GROUPS = (
 
 LATE = frozenset(
     {
-        *("sorting", "string_parts", "hash_times", "sorted_set_ranges", "sorted_set_algebra"),
+        *("key_times", "sorting", "string_parts", "hash_times", "lists", "sets"),
+        *("sorted_sets", "sorted_set_ranges", "sorted_set_algebra"),
         *("streams", "stream_groups", "bitmaps", "hyperloglog", "geo", "geo_radius", "vectors"),
         *("pubsub", "scripting", "transactions"),
         *("connection", "tracking", "server", "server_commands", "server_health", "acl"),
@@ -135,13 +136,6 @@ PROVIDED = {
     ASYNC: "def _execute(self, spec: Spec, words: Words) -> Awaitable[Any]: ...",
     PIPELINE: "def _queue(self, spec: Spec, words: Words) -> Reply[Any]: ...",
 }
-
-DOOR = '''\
-    @property
-    def _execute(self) -> Any:
-        """Where the methods made of the sync facade's send what they have: to the queue."""
-        return self._queue
-'''
 
 
 class Group:
@@ -265,8 +259,6 @@ class Facades:
             told = "".join(self._told(world, group) for group in late)
             parts.append(f"    if TYPE_CHECKING:  # at run time these are made of the sync facade's\n{told}")
             tail += f"share_methods({world.name}, {SYNC.name}, {MADE[world]})\n"
-            if world is PIPELINE:
-                parts.append(DOOR)
         return self._head(world) + "\n".join(parts) + tail
 
     def _told(self, world: World, group: Group) -> str:

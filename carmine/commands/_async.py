@@ -12,11 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 from carmine.commands import hashes as _hashes
-from carmine.commands import key_times as _key_times
 from carmine.commands import keys as _keys
-from carmine.commands import lists as _lists
-from carmine.commands import sets as _sets
-from carmine.commands import sorted_sets as _sorted_sets
 from carmine.commands import strings as _strings
 from carmine.commands._docs import share_docs
 from carmine.commands._shared import awaited, share_methods
@@ -184,56 +180,6 @@ class AsyncCommands(Generic[T]):
         """WAITAOF: wait until the writes that this connection sent before are on disk, here and on replicas."""
         command = _keys.waitaof(numlocal, numreplicas, timeout)
         return await self._execute(command.spec, command.words)
-
-    # key_times
-
-    async def expire(
-        self, key: Key, time: Seconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-    ) -> bool:
-        """EXPIRE: give a key a time to live."""
-        command = _key_times.expire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
-        return await self._execute(command.spec, command.words)
-
-    async def expireat(
-        self, key: Key, when: Instant, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-    ) -> bool:
-        """EXPIREAT: say when a key shall go."""
-        command = _key_times.expireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
-        return await self._execute(command.spec, command.words)
-
-    async def expiretime(self, key: Key) -> int:
-        """EXPIRETIME: read when a key will go."""
-        return await self._execute(_key_times._EXPIRETIME, (b"EXPIRETIME", key))
-
-    async def persist(self, key: Key) -> bool:
-        """PERSIST: take a key's time to live away."""
-        return await self._execute(_key_times._PERSIST, (b"PERSIST", key))
-
-    async def pexpire(
-        self, key: Key, time: Milliseconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-    ) -> bool:
-        """PEXPIRE: give a key a time to live in milliseconds."""
-        command = _key_times.pexpire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
-        return await self._execute(command.spec, command.words)
-
-    async def pexpireat(
-        self, key: Key, when: InstantMs, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-    ) -> bool:
-        """PEXPIREAT: say when a key shall go, in milliseconds since the epoch."""
-        command = _key_times.pexpireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
-        return await self._execute(command.spec, command.words)
-
-    async def pexpiretime(self, key: Key) -> int:
-        """PEXPIRETIME: read when a key will go, in milliseconds since the epoch."""
-        return await self._execute(_key_times._PEXPIRETIME, (b"PEXPIRETIME", key))
-
-    async def pttl(self, key: Key) -> int:
-        """PTTL: read a key's time to live in milliseconds."""
-        return await self._execute(_key_times._PTTL, (b"PTTL", key))
-
-    async def ttl(self, key: Key) -> int:
-        """TTL: read a key's time to live."""
-        return await self._execute(_key_times._TTL, (b"TTL", key))
 
     # strings
 
@@ -496,408 +442,27 @@ class AsyncCommands(Generic[T]):
         """HVALS: read the values of all fields."""
         return await self._execute(_hashes._HVALS, (b"HVALS", key))
 
-    # lists
-
-    async def blmove(
-        self, source: Key, destination: Key, timeout: Seconds = 0, src: Side = "LEFT", dest: Side = "RIGHT"
-    ) -> T | None:
-        """BLMOVE: take an item from one list, put it into another, and wait for one to come if there is none."""
-        command = _lists.blmove(source, destination, timeout, src, dest)
-        return await self._execute(command.spec, command.words)
-
-    async def blmpop(
-        self, keys: Key | Iterable[Key], direction: Side, timeout: Seconds = 0, count: int | None = None
-    ) -> PoppedItems[T] | None:
-        """BLMPOP: pop items from the first of several lists that has any, and wait for some to come."""
-        command = _lists.blmpop(keys, direction, timeout, count)
-        return await self._execute(command.spec, command.words)
-
-    async def blpop(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Popped[T] | None:
-        """BLPOP: pop the first item of the first of several lists that has any, and wait for one to come."""
-        command = _lists.blpop(keys, timeout)
-        return await self._execute(command.spec, command.words)
-
-    async def brpop(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Popped[T] | None:
-        """BRPOP: pop the last item of the first of several lists that has any, and wait for one to come."""
-        command = _lists.brpop(keys, timeout)
-        return await self._execute(command.spec, command.words)
-
-    async def brpoplpush(self, source: Key, destination: Key, timeout: Seconds = 0) -> T | None:
-        """BRPOPLPUSH: move the last item of one list to the head of another, and wait for one to come."""
-        command = _lists.brpoplpush(source, destination, timeout)
-        return await self._execute(command.spec, command.words)
-
-    async def lindex(self, key: Key, index: int) -> T | None:
-        """LINDEX: get the item at a position; negative ones count from the end."""
-        return await self._execute(_lists._LINDEX, (b"LINDEX", key, index))
-
-    async def linsert(self, key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg | T, value: Arg | T) -> int:
-        """LINSERT: put an item before or after the first one that equals `pivot`."""
-        return await self._execute(_lists._LINSERT, (b"LINSERT", key, where, pivot, value))
-
-    async def llen(self, key: Key) -> int:
-        """LLEN: count the items; 0 when there is no list."""
-        return await self._execute(_lists._LLEN, (b"LLEN", key))
-
-    async def lmove(self, source: Key, destination: Key, src: Side = "LEFT", dest: Side = "RIGHT") -> T | None:
-        """LMOVE: take an item from one list and put it into another."""
-        return await self._execute(_lists._LMOVE, (b"LMOVE", source, destination, src, dest))
-
-    async def lmpop(
-        self, keys: Key | Iterable[Key], direction: Side, count: int | None = None
-    ) -> PoppedItems[T] | None:
-        """LMPOP: pop items from the first of several lists that has any."""
-        command = _lists.lmpop(keys, direction, count)
-        return await self._execute(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def lpop(self, key: Key, count: None = None) -> T | None: ...
-        @overload
-        async def lpop(self, key: Key, count: int) -> list[T] | None: ...
-
-    async def lpop(self, key: Key, count: int | None = None) -> Any:
-        """LPOP: pop from the head of a list."""
-        return await self._execute(_lists._LPOP, (b"LPOP", key) if count is None else (b"LPOP", key, count))
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def lpos(
-            self, key: Key, value: Arg | T, rank: int | None = None, count: None = None, maxlen: int | None = None
-        ) -> int | None: ...
-        @overload
-        async def lpos(
-            self, key: Key, value: Arg | T, rank: int | None = None, *, count: int, maxlen: int | None = None
-        ) -> list[int]: ...
-        @overload
-        async def lpos(
-            self, key: Key, value: Arg | T, rank: int | None, count: int, maxlen: int | None = None
-        ) -> list[int]: ...
-        @overload
-        async def lpos(
-            self, key: Key, value: Arg | T, rank: int | None = None, count: int | None = None,
-            maxlen: int | None = None
-        ) -> int | list[int] | None: ...
-
-    async def lpos(
-        self, key: Key, value: Arg | T, rank: int | None = None, count: int | None = None, maxlen: int | None = None
-    ) -> Any:
-        """LPOS: find the positions of an item."""
-        command = _lists.lpos(key, value, rank, count, maxlen)
-        return await self._execute(command.spec, command.words)
-
-    async def lpush(self, key: Key, *values: Arg | T) -> int:
-        """LPUSH: put items at the head, one after the other, so that the last one given ends up first."""
-        return await self._execute(_lists._LPUSH, (b"LPUSH", key, *values))
-
-    async def lpushx(self, key: Key, *values: Arg | T) -> int:
-        """LPUSHX: put items at the head, only if the list exists."""
-        return await self._execute(_lists._LPUSHX, (b"LPUSHX", key, *values))
-
-    async def lrange(self, key: Key, start: int, end: int) -> list[T]:
-        """LRANGE: get the items from `start` to `end`, both included; negative positions count from the end."""
-        return await self._execute(_lists._LRANGE, (b"LRANGE", key, start, end))
-
-    async def lrem(self, key: Key, count: int, value: Arg | T) -> int:
-        """LREM: remove items that equal `value`."""
-        return await self._execute(_lists._LREM, (b"LREM", key, count, value))
-
-    async def lset(self, key: Key, index: int, value: Arg | T) -> bool:
-        """LSET: replace the item at a position; negative ones count from the end."""
-        return await self._execute(_lists._LSET, (b"LSET", key, index, value))
-
-    async def ltrim(self, key: Key, start: int, end: int) -> bool:
-        """LTRIM: keep the items from `start` to `end`, both included, and drop the others."""
-        return await self._execute(_lists._LTRIM, (b"LTRIM", key, start, end))
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def rpop(self, key: Key, count: None = None) -> T | None: ...
-        @overload
-        async def rpop(self, key: Key, count: int) -> list[T] | None: ...
-
-    async def rpop(self, key: Key, count: int | None = None) -> Any:
-        """RPOP: pop from the tail of a list."""
-        return await self._execute(_lists._RPOP, (b"RPOP", key) if count is None else (b"RPOP", key, count))
-
-    async def rpoplpush(self, source: Key, destination: Key) -> T | None:
-        """RPOPLPUSH: move the last item of one list to the head of another."""
-        return await self._execute(_lists._RPOPLPUSH, (b"RPOPLPUSH", source, destination))
-
-    async def rpush(self, key: Key, *values: Arg | T) -> int:
-        """RPUSH: put items at the tail, in the order given."""
-        return await self._execute(_lists._RPUSH, (b"RPUSH", key, *values))
-
-    async def rpushx(self, key: Key, *values: Arg | T) -> int:
-        """RPUSHX: put items at the tail, only if the list exists."""
-        return await self._execute(_lists._RPUSHX, (b"RPUSHX", key, *values))
-
-    # sets
-
-    async def sadd(self, key: Key, *members: Arg | T) -> int:
-        """SADD: put members into a set."""
-        return await self._execute(_sets._SADD, (b"SADD", key, *members))
-
-    async def scard(self, key: Key) -> int:
-        """SCARD: count the members; 0 when there is no set."""
-        return await self._execute(_sets._SCARD, (b"SCARD", key))
-
-    async def sdiff(self, *keys: Key) -> builtins.set[T]:
-        """SDIFF: get the members of the first set that are in none of the others."""
-        return await self._execute(_sets._SDIFF, (b"SDIFF", *keys))
-
-    async def sdiffstore(self, dest: Key, *keys: Key) -> int:
-        """SDIFFSTORE: store what SDIFF would give, in place of what was in `dest`."""
-        return await self._execute(_sets._SDIFFSTORE, (b"SDIFFSTORE", dest, *keys))
-
-    async def sinter(self, *keys: Key) -> builtins.set[T]:
-        """SINTER: get the members that are in all of the sets."""
-        return await self._execute(_sets._SINTER, (b"SINTER", *keys))
-
-    async def sintercard(self, keys: Key | Iterable[Key], limit: int | None = None) -> int:
-        """SINTERCARD: count the members that are in all of the sets."""
-        command = _sets.sintercard(keys, limit)
-        return await self._execute(command.spec, command.words)
-
-    async def sinterstore(self, dest: Key, *keys: Key) -> int:
-        """SINTERSTORE: store the members that are in all of the sets, in place of what was in `dest`."""
-        return await self._execute(_sets._SINTERSTORE, (b"SINTERSTORE", dest, *keys))
-
-    async def sismember(self, key: Key, member: Arg | T) -> bool:
-        """SISMEMBER: tell whether a member is in a set."""
-        return await self._execute(_sets._SISMEMBER, (b"SISMEMBER", key, member))
-
-    async def smembers(self, key: Key) -> builtins.set[T]:
-        """SMEMBERS: get all members; empty when there is no set."""
-        return await self._execute(_sets._SMEMBERS, (b"SMEMBERS", key))
-
-    async def smismember(self, key: Key, *members: Arg | T) -> list[bool]:
-        """SMISMEMBER: tell of each member, in the order given, whether it is in a set."""
-        return await self._execute(_sets._SMISMEMBER, (b"SMISMEMBER", key, *members))
-
-    async def smove(self, source: Key, destination: Key, member: Arg | T) -> bool:
-        """SMOVE: take a member out of one set and put it into another."""
-        return await self._execute(_sets._SMOVE, (b"SMOVE", source, destination, member))
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def spop(self, key: Key, count: None = None) -> T | None: ...
-        @overload
-        async def spop(self, key: Key, count: int) -> builtins.set[T]: ...
-
-    async def spop(self, key: Key, count: int | None = None) -> Any:
-        """SPOP: take out members picked at random."""
-        if count is None:
-            return await self._execute(_sets._SPOP, (b"SPOP", key))
-        return await self._execute(_sets._SPOP_COUNT, (b"SPOP", key, count))
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def srandmember(self, key: Key, count: None = None) -> T | None: ...
-        @overload
-        async def srandmember(self, key: Key, count: int) -> list[T]: ...
-
-    async def srandmember(self, key: Key, count: int | None = None) -> Any:
-        """SRANDMEMBER: look at members picked at random."""
-        return await self._execute(
-            _sets._SRANDMEMBER, (b"SRANDMEMBER", key) if count is None else (b"SRANDMEMBER", key, count)
-        )
-
-    async def srem(self, key: Key, *members: Arg | T) -> int:
-        """SREM: take members out of a set."""
-        return await self._execute(_sets._SREM, (b"SREM", key, *members))
-
-    async def sscan(
-        self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None
-    ) -> ScanPage[list[T]]:
-        """SSCAN: walk through the members, a page a call."""
-        command = _sets.sscan(key, cursor, match, count)
-        return await self._execute(command.spec, command.words)
-
-    async def sunion(self, *keys: Key) -> builtins.set[T]:
-        """SUNION: get the members that are in any of the sets."""
-        return await self._execute(_sets._SUNION, (b"SUNION", *keys))
-
-    async def sunionstore(self, dest: Key, *keys: Key) -> int:
-        """SUNIONSTORE: store the members that are in any of the sets, in place of what was in `dest`."""
-        return await self._execute(_sets._SUNIONSTORE, (b"SUNIONSTORE", dest, *keys))
-
-    # sorted_sets
-
-    async def bzmpop(
-        self, keys: Key | Iterable[Key], order: Literal["MIN", "MAX"], timeout: Seconds = 0, count: int | None = None
-    ) -> PoppedMembers[T] | None:
-        """BZMPOP: pop members from the first of several sorted sets that has any, and wait for some to come."""
-        command = _sorted_sets.bzmpop(keys, order, timeout, count)
-        return await self._execute(command.spec, command.words)
-
-    async def bzpopmax(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> PoppedMember[T] | None:
-        """BZPOPMAX: pop the member of the highest score from the first sorted set that has any; wait for one."""
-        command = _sorted_sets.bzpopmax(keys, timeout)
-        return await self._execute(command.spec, command.words)
-
-    async def bzpopmin(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> PoppedMember[T] | None:
-        """BZPOPMIN: pop the member of the lowest score from the first sorted set that has any; wait for one."""
-        command = _sorted_sets.bzpopmin(keys, timeout)
-        return await self._execute(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def zadd(
-            self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
-            lt: bool = False, ch: bool = False, incr: Literal[False] = False
-        ) -> int: ...
-        @overload
-        async def zadd(
-            self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
-            lt: bool = False, ch: bool = False, incr: Literal[True]
-        ) -> float | None: ...
-        @overload
-        async def zadd(
-            self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
-            lt: bool = False, ch: bool = False, incr: bool
-        ) -> int | float | None: ...
-
-    async def zadd(
-        self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False, ch: bool = False, incr: bool = False
-    ) -> Any:
-        """ZADD: give members their scores."""
-        command = _sorted_sets.zadd(key, mapping, nx=nx, xx=xx, gt=gt, lt=lt, ch=ch, incr=incr)
-        return await self._execute(command.spec, command.words)
-
-    async def zcard(self, key: Key) -> int:
-        """ZCARD: count the members; 0 where there is no sorted set."""
-        return await self._execute(_sorted_sets._ZCARD, (b"ZCARD", key))
-
-    async def zincrby(self, key: Key, amount: float, member: Arg | T) -> float:
-        """ZINCRBY: add to a member's score; a missing member counts as one of score 0."""
-        return await self._execute(_sorted_sets._ZINCRBY, (b"ZINCRBY", key, amount, member))
-
-    async def zmpop(
-        self, keys: Key | Iterable[Key], order: Literal["MIN", "MAX"], count: int | None = None
-    ) -> PoppedMembers[T] | None:
-        """ZMPOP: pop members from the first of several sorted sets that has any."""
-        command = _sorted_sets.zmpop(keys, order, count)
-        return await self._execute(command.spec, command.words)
-
-    async def zmscore(self, key: Key, *members: Arg | T) -> list[float | None]:
-        """ZMSCORE: get the score of each member, in the order given; None for one that is not there."""
-        return await self._execute(_sorted_sets._ZMSCORE, (b"ZMSCORE", key, *members))
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def zpopmax(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
-        @overload
-        async def zpopmax(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
-
-    async def zpopmax(self, key: Key, count: int | None = None) -> Any:
-        """ZPOPMAX: pop members of the highest scores."""
-        if count is None:
-            return await self._execute(_sorted_sets._ZPOPMAX, (b"ZPOPMAX", key))
-        return await self._execute(_sorted_sets._ZPOPMAX_COUNT, (b"ZPOPMAX", key, count))
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def zpopmin(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
-        @overload
-        async def zpopmin(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
-
-    async def zpopmin(self, key: Key, count: int | None = None) -> Any:
-        """ZPOPMIN: pop members of the lowest scores."""
-        if count is None:
-            return await self._execute(_sorted_sets._ZPOPMIN, (b"ZPOPMIN", key))
-        return await self._execute(_sorted_sets._ZPOPMIN_COUNT, (b"ZPOPMIN", key, count))
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def zrandmember(self, key: Key, count: None = None, withscores: Literal[False] = False) -> T | None: ...
-        @overload
-        async def zrandmember(self, key: Key, count: int, withscores: Literal[False] = False) -> list[T]: ...
-        @overload
-        async def zrandmember(self, key: Key, count: int, withscores: Literal[True]) -> list[ScoredMember[T]]: ...
-        @overload
-        async def zrandmember(
-            self, key: Key, count: int | None, withscores: bool
-        ) -> T | list[T] | list[ScoredMember[T]] | None: ...
-
-    async def zrandmember(self, key: Key, count: int | None = None, withscores: bool = False) -> Any:
-        """ZRANDMEMBER: look at members picked at random."""
-        command = _sorted_sets.zrandmember(key, count, withscores)
-        return await self._execute(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def zrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> int | None: ...
-        @overload
-        async def zrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Ranking | None: ...
-        @overload
-        async def zrank(self, key: Key, member: Arg | T, withscore: bool) -> int | Ranking | None: ...
-
-    async def zrank(self, key: Key, member: Arg | T, withscore: bool = False) -> Any:
-        """ZRANK: get a member's place, counted from 0 at the lowest score."""
-        if withscore:
-            return await self._execute(_sorted_sets._ZRANK_SCORE, (b"ZRANK", key, member, b"WITHSCORE"))
-        return await self._execute(_sorted_sets._ZRANK, (b"ZRANK", key, member))
-
-    async def zrem(self, key: Key, *members: Arg | T) -> int:
-        """ZREM: take members out of a sorted set."""
-        return await self._execute(_sorted_sets._ZREM, (b"ZREM", key, *members))
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> int | None: ...
-        @overload
-        async def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Ranking | None: ...
-        @overload
-        async def zrevrank(self, key: Key, member: Arg | T, withscore: bool) -> int | Ranking | None: ...
-
-    async def zrevrank(self, key: Key, member: Arg | T, withscore: bool = False) -> Any:
-        """ZREVRANK: get a member's place, counted from 0 at the highest score."""
-        if withscore:
-            return await self._execute(_sorted_sets._ZREVRANK_SCORE, (b"ZREVRANK", key, member, b"WITHSCORE"))
-        return await self._execute(_sorted_sets._ZREVRANK, (b"ZREVRANK", key, member))
-
-    if TYPE_CHECKING:
-
-        @overload
-        async def zscan(
-            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *,
-            noscores: Literal[False] = False
-        ) -> ScanPage[list[ScoredMember[T]]]: ...
-        @overload
-        async def zscan(
-            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *,
-            noscores: Literal[True]
-        ) -> ScanPage[list[T]]: ...
-        @overload
-        async def zscan(
-            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *, noscores: bool
-        ) -> ScanPage[list[ScoredMember[T]]] | ScanPage[list[T]]: ...
-
-    async def zscan(
-        self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *, noscores: bool = False
-    ) -> Any:
-        """ZSCAN: walk through the members, a page a call."""
-        command = _sorted_sets.zscan(key, cursor, match, count, noscores=noscores)
-        return await self._execute(command.spec, command.words)
-
-    async def zscore(self, key: Key, member: Arg | T) -> float | None:
-        """ZSCORE: get a member's score; None where there is no such member."""
-        return await self._execute(_sorted_sets._ZSCORE, (b"ZSCORE", key, member))
-
     if TYPE_CHECKING:  # at run time these are made of the sync facade's
+
+        # key_times
+        async def expire(
+            self, key: Key, time: Seconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+        ) -> bool: ...
+        async def expireat(
+            self, key: Key, when: Instant, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+        ) -> bool: ...
+        async def expiretime(self, key: Key) -> int: ...
+        async def persist(self, key: Key) -> bool: ...
+        async def pexpire(
+            self, key: Key, time: Milliseconds, *, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False
+        ) -> bool: ...
+        async def pexpireat(
+            self, key: Key, when: InstantMs, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+        ) -> bool: ...
+        async def pexpiretime(self, key: Key) -> int: ...
+        async def pttl(self, key: Key) -> int: ...
+        async def ttl(self, key: Key) -> int: ...
 
         # sorting
         @overload
@@ -970,6 +535,172 @@ class AsyncCommands(Generic[T]):
         async def hpexpiretime(self, key: Key, *fields: Arg | T) -> list[int]: ...
         async def hpttl(self, key: Key, *fields: Arg | T) -> list[int]: ...
         async def httl(self, key: Key, *fields: Arg | T) -> list[int]: ...
+
+        # lists
+        async def blmove(
+            self, source: Key, destination: Key, timeout: Seconds = 0, src: Side = "LEFT", dest: Side = "RIGHT"
+        ) -> T | None: ...
+        async def blmpop(
+            self, keys: Key | Iterable[Key], direction: Side, timeout: Seconds = 0, count: int | None = None
+        ) -> PoppedItems[T] | None: ...
+        async def blpop(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Popped[T] | None: ...
+        async def brpop(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Popped[T] | None: ...
+        async def brpoplpush(self, source: Key, destination: Key, timeout: Seconds = 0) -> T | None: ...
+        async def lindex(self, key: Key, index: int) -> T | None: ...
+        async def linsert(self, key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg | T, value: Arg | T) -> int: ...
+        async def llen(self, key: Key) -> int: ...
+        async def lmove(self, source: Key, destination: Key, src: Side = "LEFT", dest: Side = "RIGHT") -> T | None: ...
+        async def lmpop(
+            self, keys: Key | Iterable[Key], direction: Side, count: int | None = None
+        ) -> PoppedItems[T] | None: ...
+        @overload
+        async def lpop(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        async def lpop(self, key: Key, count: int) -> list[T] | None: ...
+        async def lpop(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        async def lpos(
+            self, key: Key, value: Arg | T, rank: int | None = None, count: None = None, maxlen: int | None = None
+        ) -> int | None: ...
+        @overload
+        async def lpos(
+            self, key: Key, value: Arg | T, rank: int | None = None, *, count: int, maxlen: int | None = None
+        ) -> list[int]: ...
+        @overload
+        async def lpos(
+            self, key: Key, value: Arg | T, rank: int | None, count: int, maxlen: int | None = None
+        ) -> list[int]: ...
+        @overload
+        async def lpos(
+            self, key: Key, value: Arg | T, rank: int | None = None, count: int | None = None,
+            maxlen: int | None = None
+        ) -> int | list[int] | None: ...
+        async def lpos(self, *_: Any, **__: Any) -> Any: ...
+        async def lpush(self, key: Key, *values: Arg | T) -> int: ...
+        async def lpushx(self, key: Key, *values: Arg | T) -> int: ...
+        async def lrange(self, key: Key, start: int, end: int) -> list[T]: ...
+        async def lrem(self, key: Key, count: int, value: Arg | T) -> int: ...
+        async def lset(self, key: Key, index: int, value: Arg | T) -> bool: ...
+        async def ltrim(self, key: Key, start: int, end: int) -> bool: ...
+        @overload
+        async def rpop(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        async def rpop(self, key: Key, count: int) -> list[T] | None: ...
+        async def rpop(self, *_: Any, **__: Any) -> Any: ...
+        async def rpoplpush(self, source: Key, destination: Key) -> T | None: ...
+        async def rpush(self, key: Key, *values: Arg | T) -> int: ...
+        async def rpushx(self, key: Key, *values: Arg | T) -> int: ...
+
+        # sets
+        async def sadd(self, key: Key, *members: Arg | T) -> int: ...
+        async def scard(self, key: Key) -> int: ...
+        async def sdiff(self, *keys: Key) -> builtins.set[T]: ...
+        async def sdiffstore(self, dest: Key, *keys: Key) -> int: ...
+        async def sinter(self, *keys: Key) -> builtins.set[T]: ...
+        async def sintercard(self, keys: Key | Iterable[Key], limit: int | None = None) -> int: ...
+        async def sinterstore(self, dest: Key, *keys: Key) -> int: ...
+        async def sismember(self, key: Key, member: Arg | T) -> bool: ...
+        async def smembers(self, key: Key) -> builtins.set[T]: ...
+        async def smismember(self, key: Key, *members: Arg | T) -> list[bool]: ...
+        async def smove(self, source: Key, destination: Key, member: Arg | T) -> bool: ...
+        @overload
+        async def spop(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        async def spop(self, key: Key, count: int) -> builtins.set[T]: ...
+        async def spop(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        async def srandmember(self, key: Key, count: None = None) -> T | None: ...
+        @overload
+        async def srandmember(self, key: Key, count: int) -> list[T]: ...
+        async def srandmember(self, *_: Any, **__: Any) -> Any: ...
+        async def srem(self, key: Key, *members: Arg | T) -> int: ...
+        async def sscan(
+            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None
+        ) -> ScanPage[list[T]]: ...
+        async def sunion(self, *keys: Key) -> builtins.set[T]: ...
+        async def sunionstore(self, dest: Key, *keys: Key) -> int: ...
+
+        # sorted_sets
+        async def bzmpop(
+            self, keys: Key | Iterable[Key], order: Literal["MIN", "MAX"], timeout: Seconds = 0,
+            count: int | None = None
+        ) -> PoppedMembers[T] | None: ...
+        async def bzpopmax(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> PoppedMember[T] | None: ...
+        async def bzpopmin(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> PoppedMember[T] | None: ...
+        @overload
+        async def zadd(
+            self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False, ch: bool = False, incr: Literal[False] = False
+        ) -> int: ...
+        @overload
+        async def zadd(
+            self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False, ch: bool = False, incr: Literal[True]
+        ) -> float | None: ...
+        @overload
+        async def zadd(
+            self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False, ch: bool = False, incr: bool
+        ) -> int | float | None: ...
+        async def zadd(self, *_: Any, **__: Any) -> Any: ...
+        async def zcard(self, key: Key) -> int: ...
+        async def zincrby(self, key: Key, amount: float, member: Arg | T) -> float: ...
+        async def zmpop(
+            self, keys: Key | Iterable[Key], order: Literal["MIN", "MAX"], count: int | None = None
+        ) -> PoppedMembers[T] | None: ...
+        async def zmscore(self, key: Key, *members: Arg | T) -> list[float | None]: ...
+        @overload
+        async def zpopmax(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
+        @overload
+        async def zpopmax(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
+        async def zpopmax(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        async def zpopmin(self, key: Key, count: None = None) -> ScoredMember[T] | None: ...
+        @overload
+        async def zpopmin(self, key: Key, count: int) -> list[ScoredMember[T]]: ...
+        async def zpopmin(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        async def zrandmember(self, key: Key, count: None = None, withscores: Literal[False] = False) -> T | None: ...
+        @overload
+        async def zrandmember(self, key: Key, count: int, withscores: Literal[False] = False) -> list[T]: ...
+        @overload
+        async def zrandmember(self, key: Key, count: int, withscores: Literal[True]) -> list[ScoredMember[T]]: ...
+        @overload
+        async def zrandmember(
+            self, key: Key, count: int | None, withscores: bool
+        ) -> T | list[T] | list[ScoredMember[T]] | None: ...
+        async def zrandmember(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        async def zrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> int | None: ...
+        @overload
+        async def zrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Ranking | None: ...
+        @overload
+        async def zrank(self, key: Key, member: Arg | T, withscore: bool) -> int | Ranking | None: ...
+        async def zrank(self, *_: Any, **__: Any) -> Any: ...
+        async def zrem(self, key: Key, *members: Arg | T) -> int: ...
+        @overload
+        async def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> int | None: ...
+        @overload
+        async def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Ranking | None: ...
+        @overload
+        async def zrevrank(self, key: Key, member: Arg | T, withscore: bool) -> int | Ranking | None: ...
+        async def zrevrank(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        async def zscan(
+            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *,
+            noscores: Literal[False] = False
+        ) -> ScanPage[list[ScoredMember[T]]]: ...
+        @overload
+        async def zscan(
+            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *,
+            noscores: Literal[True]
+        ) -> ScanPage[list[T]]: ...
+        @overload
+        async def zscan(
+            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *, noscores: bool
+        ) -> ScanPage[list[ScoredMember[T]]] | ScanPage[list[T]]: ...
+        async def zscan(self, *_: Any, **__: Any) -> Any: ...
+        async def zscore(self, key: Key, member: Arg | T) -> float | None: ...
 
         # sorted_set_ranges
         async def zcount(self, key: Key, min: ScoreBound, max: ScoreBound) -> int: ...

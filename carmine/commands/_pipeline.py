@@ -11,11 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 from carmine.commands import hashes as _hashes
-from carmine.commands import key_times as _key_times
 from carmine.commands import keys as _keys
-from carmine.commands import lists as _lists
-from carmine.commands import sets as _sets
-from carmine.commands import sorted_sets as _sorted_sets
 from carmine.commands import strings as _strings
 from carmine.commands._docs import share_docs
 from carmine.commands._shared import queued, share_methods
@@ -183,56 +179,6 @@ class PipelineCommands(Generic[T]):
         """WAITAOF: wait until the writes that this connection sent before are on disk, here and on replicas."""
         command = _keys.waitaof(numlocal, numreplicas, timeout)
         return self._queue(command.spec, command.words)
-
-    # key_times
-
-    def expire(
-        self, key: Key, time: Seconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-    ) -> Reply[bool]:
-        """EXPIRE: give a key a time to live."""
-        command = _key_times.expire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._queue(command.spec, command.words)
-
-    def expireat(
-        self, key: Key, when: Instant, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-    ) -> Reply[bool]:
-        """EXPIREAT: say when a key shall go."""
-        command = _key_times.expireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._queue(command.spec, command.words)
-
-    def expiretime(self, key: Key) -> Reply[int]:
-        """EXPIRETIME: read when a key will go."""
-        return self._queue(_key_times._EXPIRETIME, (b"EXPIRETIME", key))
-
-    def persist(self, key: Key) -> Reply[bool]:
-        """PERSIST: take a key's time to live away."""
-        return self._queue(_key_times._PERSIST, (b"PERSIST", key))
-
-    def pexpire(
-        self, key: Key, time: Milliseconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-    ) -> Reply[bool]:
-        """PEXPIRE: give a key a time to live in milliseconds."""
-        command = _key_times.pexpire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._queue(command.spec, command.words)
-
-    def pexpireat(
-        self, key: Key, when: InstantMs, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-    ) -> Reply[bool]:
-        """PEXPIREAT: say when a key shall go, in milliseconds since the epoch."""
-        command = _key_times.pexpireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._queue(command.spec, command.words)
-
-    def pexpiretime(self, key: Key) -> Reply[int]:
-        """PEXPIRETIME: read when a key will go, in milliseconds since the epoch."""
-        return self._queue(_key_times._PEXPIRETIME, (b"PEXPIRETIME", key))
-
-    def pttl(self, key: Key) -> Reply[int]:
-        """PTTL: read a key's time to live in milliseconds."""
-        return self._queue(_key_times._PTTL, (b"PTTL", key))
-
-    def ttl(self, key: Key) -> Reply[int]:
-        """TTL: read a key's time to live."""
-        return self._queue(_key_times._TTL, (b"TTL", key))
 
     # strings
 
@@ -495,406 +441,27 @@ class PipelineCommands(Generic[T]):
         """HVALS: read the values of all fields."""
         return self._queue(_hashes._HVALS, (b"HVALS", key))
 
-    # lists
-
-    def blmove(
-        self, source: Key, destination: Key, timeout: Seconds = 0, src: Side = "LEFT", dest: Side = "RIGHT"
-    ) -> Reply[T | None]:
-        """BLMOVE: take an item from one list, put it into another, and wait for one to come if there is none."""
-        command = _lists.blmove(source, destination, timeout, src, dest)
-        return self._queue(command.spec, command.words)
-
-    def blmpop(
-        self, keys: Key | Iterable[Key], direction: Side, timeout: Seconds = 0, count: int | None = None
-    ) -> Reply[PoppedItems[T] | None]:
-        """BLMPOP: pop items from the first of several lists that has any, and wait for some to come."""
-        command = _lists.blmpop(keys, direction, timeout, count)
-        return self._queue(command.spec, command.words)
-
-    def blpop(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Reply[Popped[T] | None]:
-        """BLPOP: pop the first item of the first of several lists that has any, and wait for one to come."""
-        command = _lists.blpop(keys, timeout)
-        return self._queue(command.spec, command.words)
-
-    def brpop(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Reply[Popped[T] | None]:
-        """BRPOP: pop the last item of the first of several lists that has any, and wait for one to come."""
-        command = _lists.brpop(keys, timeout)
-        return self._queue(command.spec, command.words)
-
-    def brpoplpush(self, source: Key, destination: Key, timeout: Seconds = 0) -> Reply[T | None]:
-        """BRPOPLPUSH: move the last item of one list to the head of another, and wait for one to come."""
-        command = _lists.brpoplpush(source, destination, timeout)
-        return self._queue(command.spec, command.words)
-
-    def lindex(self, key: Key, index: int) -> Reply[T | None]:
-        """LINDEX: get the item at a position; negative ones count from the end."""
-        return self._queue(_lists._LINDEX, (b"LINDEX", key, index))
-
-    def linsert(self, key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg | T, value: Arg | T) -> Reply[int]:
-        """LINSERT: put an item before or after the first one that equals `pivot`."""
-        return self._queue(_lists._LINSERT, (b"LINSERT", key, where, pivot, value))
-
-    def llen(self, key: Key) -> Reply[int]:
-        """LLEN: count the items; 0 when there is no list."""
-        return self._queue(_lists._LLEN, (b"LLEN", key))
-
-    def lmove(self, source: Key, destination: Key, src: Side = "LEFT", dest: Side = "RIGHT") -> Reply[T | None]:
-        """LMOVE: take an item from one list and put it into another."""
-        return self._queue(_lists._LMOVE, (b"LMOVE", source, destination, src, dest))
-
-    def lmpop(
-        self, keys: Key | Iterable[Key], direction: Side, count: int | None = None
-    ) -> Reply[PoppedItems[T] | None]:
-        """LMPOP: pop items from the first of several lists that has any."""
-        command = _lists.lmpop(keys, direction, count)
-        return self._queue(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
-        @overload
-        def lpop(self, key: Key, count: None = None) -> Reply[T | None]: ...
-        @overload
-        def lpop(self, key: Key, count: int) -> Reply[list[T] | None]: ...
-
-    def lpop(self, key: Key, count: int | None = None) -> Reply[Any]:
-        """LPOP: pop from the head of a list."""
-        return self._queue(_lists._LPOP, (b"LPOP", key) if count is None else (b"LPOP", key, count))
-
-    if TYPE_CHECKING:
-
-        @overload
-        def lpos(
-            self, key: Key, value: Arg | T, rank: int | None = None, count: None = None, maxlen: int | None = None
-        ) -> Reply[int | None]: ...
-        @overload
-        def lpos(
-            self, key: Key, value: Arg | T, rank: int | None = None, *, count: int, maxlen: int | None = None
-        ) -> Reply[list[int]]: ...
-        @overload
-        def lpos(
-            self, key: Key, value: Arg | T, rank: int | None, count: int, maxlen: int | None = None
-        ) -> Reply[list[int]]: ...
-        @overload
-        def lpos(
-            self, key: Key, value: Arg | T, rank: int | None = None, count: int | None = None,
-            maxlen: int | None = None
-        ) -> Reply[int | list[int] | None]: ...
-
-    def lpos(
-        self, key: Key, value: Arg | T, rank: int | None = None, count: int | None = None, maxlen: int | None = None
-    ) -> Reply[Any]:
-        """LPOS: find the positions of an item."""
-        command = _lists.lpos(key, value, rank, count, maxlen)
-        return self._queue(command.spec, command.words)
-
-    def lpush(self, key: Key, *values: Arg | T) -> Reply[int]:
-        """LPUSH: put items at the head, one after the other, so that the last one given ends up first."""
-        return self._queue(_lists._LPUSH, (b"LPUSH", key, *values))
-
-    def lpushx(self, key: Key, *values: Arg | T) -> Reply[int]:
-        """LPUSHX: put items at the head, only if the list exists."""
-        return self._queue(_lists._LPUSHX, (b"LPUSHX", key, *values))
-
-    def lrange(self, key: Key, start: int, end: int) -> Reply[list[T]]:
-        """LRANGE: get the items from `start` to `end`, both included; negative positions count from the end."""
-        return self._queue(_lists._LRANGE, (b"LRANGE", key, start, end))
-
-    def lrem(self, key: Key, count: int, value: Arg | T) -> Reply[int]:
-        """LREM: remove items that equal `value`."""
-        return self._queue(_lists._LREM, (b"LREM", key, count, value))
-
-    def lset(self, key: Key, index: int, value: Arg | T) -> Reply[bool]:
-        """LSET: replace the item at a position; negative ones count from the end."""
-        return self._queue(_lists._LSET, (b"LSET", key, index, value))
-
-    def ltrim(self, key: Key, start: int, end: int) -> Reply[bool]:
-        """LTRIM: keep the items from `start` to `end`, both included, and drop the others."""
-        return self._queue(_lists._LTRIM, (b"LTRIM", key, start, end))
-
-    if TYPE_CHECKING:
-
-        @overload
-        def rpop(self, key: Key, count: None = None) -> Reply[T | None]: ...
-        @overload
-        def rpop(self, key: Key, count: int) -> Reply[list[T] | None]: ...
-
-    def rpop(self, key: Key, count: int | None = None) -> Reply[Any]:
-        """RPOP: pop from the tail of a list."""
-        return self._queue(_lists._RPOP, (b"RPOP", key) if count is None else (b"RPOP", key, count))
-
-    def rpoplpush(self, source: Key, destination: Key) -> Reply[T | None]:
-        """RPOPLPUSH: move the last item of one list to the head of another."""
-        return self._queue(_lists._RPOPLPUSH, (b"RPOPLPUSH", source, destination))
-
-    def rpush(self, key: Key, *values: Arg | T) -> Reply[int]:
-        """RPUSH: put items at the tail, in the order given."""
-        return self._queue(_lists._RPUSH, (b"RPUSH", key, *values))
-
-    def rpushx(self, key: Key, *values: Arg | T) -> Reply[int]:
-        """RPUSHX: put items at the tail, only if the list exists."""
-        return self._queue(_lists._RPUSHX, (b"RPUSHX", key, *values))
-
-    # sets
-
-    def sadd(self, key: Key, *members: Arg | T) -> Reply[int]:
-        """SADD: put members into a set."""
-        return self._queue(_sets._SADD, (b"SADD", key, *members))
-
-    def scard(self, key: Key) -> Reply[int]:
-        """SCARD: count the members; 0 when there is no set."""
-        return self._queue(_sets._SCARD, (b"SCARD", key))
-
-    def sdiff(self, *keys: Key) -> Reply[builtins.set[T]]:
-        """SDIFF: get the members of the first set that are in none of the others."""
-        return self._queue(_sets._SDIFF, (b"SDIFF", *keys))
-
-    def sdiffstore(self, dest: Key, *keys: Key) -> Reply[int]:
-        """SDIFFSTORE: store what SDIFF would give, in place of what was in `dest`."""
-        return self._queue(_sets._SDIFFSTORE, (b"SDIFFSTORE", dest, *keys))
-
-    def sinter(self, *keys: Key) -> Reply[builtins.set[T]]:
-        """SINTER: get the members that are in all of the sets."""
-        return self._queue(_sets._SINTER, (b"SINTER", *keys))
-
-    def sintercard(self, keys: Key | Iterable[Key], limit: int | None = None) -> Reply[int]:
-        """SINTERCARD: count the members that are in all of the sets."""
-        command = _sets.sintercard(keys, limit)
-        return self._queue(command.spec, command.words)
-
-    def sinterstore(self, dest: Key, *keys: Key) -> Reply[int]:
-        """SINTERSTORE: store the members that are in all of the sets, in place of what was in `dest`."""
-        return self._queue(_sets._SINTERSTORE, (b"SINTERSTORE", dest, *keys))
-
-    def sismember(self, key: Key, member: Arg | T) -> Reply[bool]:
-        """SISMEMBER: tell whether a member is in a set."""
-        return self._queue(_sets._SISMEMBER, (b"SISMEMBER", key, member))
-
-    def smembers(self, key: Key) -> Reply[builtins.set[T]]:
-        """SMEMBERS: get all members; empty when there is no set."""
-        return self._queue(_sets._SMEMBERS, (b"SMEMBERS", key))
-
-    def smismember(self, key: Key, *members: Arg | T) -> Reply[list[bool]]:
-        """SMISMEMBER: tell of each member, in the order given, whether it is in a set."""
-        return self._queue(_sets._SMISMEMBER, (b"SMISMEMBER", key, *members))
-
-    def smove(self, source: Key, destination: Key, member: Arg | T) -> Reply[bool]:
-        """SMOVE: take a member out of one set and put it into another."""
-        return self._queue(_sets._SMOVE, (b"SMOVE", source, destination, member))
-
-    if TYPE_CHECKING:
-
-        @overload
-        def spop(self, key: Key, count: None = None) -> Reply[T | None]: ...
-        @overload
-        def spop(self, key: Key, count: int) -> Reply[builtins.set[T]]: ...
-
-    def spop(self, key: Key, count: int | None = None) -> Reply[Any]:
-        """SPOP: take out members picked at random."""
-        if count is None:
-            return self._queue(_sets._SPOP, (b"SPOP", key))
-        return self._queue(_sets._SPOP_COUNT, (b"SPOP", key, count))
-
-    if TYPE_CHECKING:
-
-        @overload
-        def srandmember(self, key: Key, count: None = None) -> Reply[T | None]: ...
-        @overload
-        def srandmember(self, key: Key, count: int) -> Reply[list[T]]: ...
-
-    def srandmember(self, key: Key, count: int | None = None) -> Reply[Any]:
-        """SRANDMEMBER: look at members picked at random."""
-        return self._queue(_sets._SRANDMEMBER, (b"SRANDMEMBER", key) if count is None else (b"SRANDMEMBER", key, count))
-
-    def srem(self, key: Key, *members: Arg | T) -> Reply[int]:
-        """SREM: take members out of a set."""
-        return self._queue(_sets._SREM, (b"SREM", key, *members))
-
-    def sscan(
-        self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None
-    ) -> Reply[ScanPage[list[T]]]:
-        """SSCAN: walk through the members, a page a call."""
-        command = _sets.sscan(key, cursor, match, count)
-        return self._queue(command.spec, command.words)
-
-    def sunion(self, *keys: Key) -> Reply[builtins.set[T]]:
-        """SUNION: get the members that are in any of the sets."""
-        return self._queue(_sets._SUNION, (b"SUNION", *keys))
-
-    def sunionstore(self, dest: Key, *keys: Key) -> Reply[int]:
-        """SUNIONSTORE: store the members that are in any of the sets, in place of what was in `dest`."""
-        return self._queue(_sets._SUNIONSTORE, (b"SUNIONSTORE", dest, *keys))
-
-    # sorted_sets
-
-    def bzmpop(
-        self, keys: Key | Iterable[Key], order: Literal["MIN", "MAX"], timeout: Seconds = 0, count: int | None = None
-    ) -> Reply[PoppedMembers[T] | None]:
-        """BZMPOP: pop members from the first of several sorted sets that has any, and wait for some to come."""
-        command = _sorted_sets.bzmpop(keys, order, timeout, count)
-        return self._queue(command.spec, command.words)
-
-    def bzpopmax(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Reply[PoppedMember[T] | None]:
-        """BZPOPMAX: pop the member of the highest score from the first sorted set that has any; wait for one."""
-        command = _sorted_sets.bzpopmax(keys, timeout)
-        return self._queue(command.spec, command.words)
-
-    def bzpopmin(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Reply[PoppedMember[T] | None]:
-        """BZPOPMIN: pop the member of the lowest score from the first sorted set that has any; wait for one."""
-        command = _sorted_sets.bzpopmin(keys, timeout)
-        return self._queue(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
-        @overload
-        def zadd(
-            self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
-            lt: bool = False, ch: bool = False, incr: Literal[False] = False
-        ) -> Reply[int]: ...
-        @overload
-        def zadd(
-            self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
-            lt: bool = False, ch: bool = False, incr: Literal[True]
-        ) -> Reply[float | None]: ...
-        @overload
-        def zadd(
-            self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
-            lt: bool = False, ch: bool = False, incr: bool
-        ) -> Reply[int | float | None]: ...
-
-    def zadd(
-        self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False, ch: bool = False, incr: bool = False
-    ) -> Reply[Any]:
-        """ZADD: give members their scores."""
-        command = _sorted_sets.zadd(key, mapping, nx=nx, xx=xx, gt=gt, lt=lt, ch=ch, incr=incr)
-        return self._queue(command.spec, command.words)
-
-    def zcard(self, key: Key) -> Reply[int]:
-        """ZCARD: count the members; 0 where there is no sorted set."""
-        return self._queue(_sorted_sets._ZCARD, (b"ZCARD", key))
-
-    def zincrby(self, key: Key, amount: float, member: Arg | T) -> Reply[float]:
-        """ZINCRBY: add to a member's score; a missing member counts as one of score 0."""
-        return self._queue(_sorted_sets._ZINCRBY, (b"ZINCRBY", key, amount, member))
-
-    def zmpop(
-        self, keys: Key | Iterable[Key], order: Literal["MIN", "MAX"], count: int | None = None
-    ) -> Reply[PoppedMembers[T] | None]:
-        """ZMPOP: pop members from the first of several sorted sets that has any."""
-        command = _sorted_sets.zmpop(keys, order, count)
-        return self._queue(command.spec, command.words)
-
-    def zmscore(self, key: Key, *members: Arg | T) -> Reply[list[float | None]]:
-        """ZMSCORE: get the score of each member, in the order given; None for one that is not there."""
-        return self._queue(_sorted_sets._ZMSCORE, (b"ZMSCORE", key, *members))
-
-    if TYPE_CHECKING:
-
-        @overload
-        def zpopmax(self, key: Key, count: None = None) -> Reply[ScoredMember[T] | None]: ...
-        @overload
-        def zpopmax(self, key: Key, count: int) -> Reply[list[ScoredMember[T]]]: ...
-
-    def zpopmax(self, key: Key, count: int | None = None) -> Reply[Any]:
-        """ZPOPMAX: pop members of the highest scores."""
-        if count is None:
-            return self._queue(_sorted_sets._ZPOPMAX, (b"ZPOPMAX", key))
-        return self._queue(_sorted_sets._ZPOPMAX_COUNT, (b"ZPOPMAX", key, count))
-
-    if TYPE_CHECKING:
-
-        @overload
-        def zpopmin(self, key: Key, count: None = None) -> Reply[ScoredMember[T] | None]: ...
-        @overload
-        def zpopmin(self, key: Key, count: int) -> Reply[list[ScoredMember[T]]]: ...
-
-    def zpopmin(self, key: Key, count: int | None = None) -> Reply[Any]:
-        """ZPOPMIN: pop members of the lowest scores."""
-        if count is None:
-            return self._queue(_sorted_sets._ZPOPMIN, (b"ZPOPMIN", key))
-        return self._queue(_sorted_sets._ZPOPMIN_COUNT, (b"ZPOPMIN", key, count))
-
-    if TYPE_CHECKING:
-
-        @overload
-        def zrandmember(self, key: Key, count: None = None, withscores: Literal[False] = False) -> Reply[T | None]: ...
-        @overload
-        def zrandmember(self, key: Key, count: int, withscores: Literal[False] = False) -> Reply[list[T]]: ...
-        @overload
-        def zrandmember(self, key: Key, count: int, withscores: Literal[True]) -> Reply[list[ScoredMember[T]]]: ...
-        @overload
-        def zrandmember(
-            self, key: Key, count: int | None, withscores: bool
-        ) -> Reply[T | list[T] | list[ScoredMember[T]] | None]: ...
-
-    def zrandmember(self, key: Key, count: int | None = None, withscores: bool = False) -> Reply[Any]:
-        """ZRANDMEMBER: look at members picked at random."""
-        command = _sorted_sets.zrandmember(key, count, withscores)
-        return self._queue(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
-        @overload
-        def zrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> Reply[int | None]: ...
-        @overload
-        def zrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Reply[Ranking | None]: ...
-        @overload
-        def zrank(self, key: Key, member: Arg | T, withscore: bool) -> Reply[int | Ranking | None]: ...
-
-    def zrank(self, key: Key, member: Arg | T, withscore: bool = False) -> Reply[Any]:
-        """ZRANK: get a member's place, counted from 0 at the lowest score."""
-        if withscore:
-            return self._queue(_sorted_sets._ZRANK_SCORE, (b"ZRANK", key, member, b"WITHSCORE"))
-        return self._queue(_sorted_sets._ZRANK, (b"ZRANK", key, member))
-
-    def zrem(self, key: Key, *members: Arg | T) -> Reply[int]:
-        """ZREM: take members out of a sorted set."""
-        return self._queue(_sorted_sets._ZREM, (b"ZREM", key, *members))
-
-    if TYPE_CHECKING:
-
-        @overload
-        def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> Reply[int | None]: ...
-        @overload
-        def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Reply[Ranking | None]: ...
-        @overload
-        def zrevrank(self, key: Key, member: Arg | T, withscore: bool) -> Reply[int | Ranking | None]: ...
-
-    def zrevrank(self, key: Key, member: Arg | T, withscore: bool = False) -> Reply[Any]:
-        """ZREVRANK: get a member's place, counted from 0 at the highest score."""
-        if withscore:
-            return self._queue(_sorted_sets._ZREVRANK_SCORE, (b"ZREVRANK", key, member, b"WITHSCORE"))
-        return self._queue(_sorted_sets._ZREVRANK, (b"ZREVRANK", key, member))
-
-    if TYPE_CHECKING:
-
-        @overload
-        def zscan(
-            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *,
-            noscores: Literal[False] = False
-        ) -> Reply[ScanPage[list[ScoredMember[T]]]]: ...
-        @overload
-        def zscan(
-            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *,
-            noscores: Literal[True]
-        ) -> Reply[ScanPage[list[T]]]: ...
-        @overload
-        def zscan(
-            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *, noscores: bool
-        ) -> Reply[ScanPage[list[ScoredMember[T]]] | ScanPage[list[T]]]: ...
-
-    def zscan(
-        self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *, noscores: bool = False
-    ) -> Reply[Any]:
-        """ZSCAN: walk through the members, a page a call."""
-        command = _sorted_sets.zscan(key, cursor, match, count, noscores=noscores)
-        return self._queue(command.spec, command.words)
-
-    def zscore(self, key: Key, member: Arg | T) -> Reply[float | None]:
-        """ZSCORE: get a member's score; None where there is no such member."""
-        return self._queue(_sorted_sets._ZSCORE, (b"ZSCORE", key, member))
-
     if TYPE_CHECKING:  # at run time these are made of the sync facade's
+
+        # key_times
+        def expire(
+            self, key: Key, time: Seconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+        ) -> Reply[bool]: ...
+        def expireat(
+            self, key: Key, when: Instant, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+        ) -> Reply[bool]: ...
+        def expiretime(self, key: Key) -> Reply[int]: ...
+        def persist(self, key: Key) -> Reply[bool]: ...
+        def pexpire(
+            self, key: Key, time: Milliseconds, *, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False
+        ) -> Reply[bool]: ...
+        def pexpireat(
+            self, key: Key, when: InstantMs, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+        ) -> Reply[bool]: ...
+        def pexpiretime(self, key: Key) -> Reply[int]: ...
+        def pttl(self, key: Key) -> Reply[int]: ...
+        def ttl(self, key: Key) -> Reply[int]: ...
 
         # sorting
         @overload
@@ -967,6 +534,174 @@ class PipelineCommands(Generic[T]):
         def hpexpiretime(self, key: Key, *fields: Arg | T) -> Reply[list[int]]: ...
         def hpttl(self, key: Key, *fields: Arg | T) -> Reply[list[int]]: ...
         def httl(self, key: Key, *fields: Arg | T) -> Reply[list[int]]: ...
+
+        # lists
+        def blmove(
+            self, source: Key, destination: Key, timeout: Seconds = 0, src: Side = "LEFT", dest: Side = "RIGHT"
+        ) -> Reply[T | None]: ...
+        def blmpop(
+            self, keys: Key | Iterable[Key], direction: Side, timeout: Seconds = 0, count: int | None = None
+        ) -> Reply[PoppedItems[T] | None]: ...
+        def blpop(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Reply[Popped[T] | None]: ...
+        def brpop(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Reply[Popped[T] | None]: ...
+        def brpoplpush(self, source: Key, destination: Key, timeout: Seconds = 0) -> Reply[T | None]: ...
+        def lindex(self, key: Key, index: int) -> Reply[T | None]: ...
+        def linsert(
+            self, key: Key, where: Literal["BEFORE", "AFTER"], pivot: Arg | T, value: Arg | T
+        ) -> Reply[int]: ...
+        def llen(self, key: Key) -> Reply[int]: ...
+        def lmove(self, source: Key, destination: Key, src: Side = "LEFT", dest: Side = "RIGHT") -> Reply[T | None]: ...
+        def lmpop(
+            self, keys: Key | Iterable[Key], direction: Side, count: int | None = None
+        ) -> Reply[PoppedItems[T] | None]: ...
+        @overload
+        def lpop(self, key: Key, count: None = None) -> Reply[T | None]: ...
+        @overload
+        def lpop(self, key: Key, count: int) -> Reply[list[T] | None]: ...
+        def lpop(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        def lpos(
+            self, key: Key, value: Arg | T, rank: int | None = None, count: None = None, maxlen: int | None = None
+        ) -> Reply[int | None]: ...
+        @overload
+        def lpos(
+            self, key: Key, value: Arg | T, rank: int | None = None, *, count: int, maxlen: int | None = None
+        ) -> Reply[list[int]]: ...
+        @overload
+        def lpos(
+            self, key: Key, value: Arg | T, rank: int | None, count: int, maxlen: int | None = None
+        ) -> Reply[list[int]]: ...
+        @overload
+        def lpos(
+            self, key: Key, value: Arg | T, rank: int | None = None, count: int | None = None,
+            maxlen: int | None = None
+        ) -> Reply[int | list[int] | None]: ...
+        def lpos(self, *_: Any, **__: Any) -> Any: ...
+        def lpush(self, key: Key, *values: Arg | T) -> Reply[int]: ...
+        def lpushx(self, key: Key, *values: Arg | T) -> Reply[int]: ...
+        def lrange(self, key: Key, start: int, end: int) -> Reply[list[T]]: ...
+        def lrem(self, key: Key, count: int, value: Arg | T) -> Reply[int]: ...
+        def lset(self, key: Key, index: int, value: Arg | T) -> Reply[bool]: ...
+        def ltrim(self, key: Key, start: int, end: int) -> Reply[bool]: ...
+        @overload
+        def rpop(self, key: Key, count: None = None) -> Reply[T | None]: ...
+        @overload
+        def rpop(self, key: Key, count: int) -> Reply[list[T] | None]: ...
+        def rpop(self, *_: Any, **__: Any) -> Any: ...
+        def rpoplpush(self, source: Key, destination: Key) -> Reply[T | None]: ...
+        def rpush(self, key: Key, *values: Arg | T) -> Reply[int]: ...
+        def rpushx(self, key: Key, *values: Arg | T) -> Reply[int]: ...
+
+        # sets
+        def sadd(self, key: Key, *members: Arg | T) -> Reply[int]: ...
+        def scard(self, key: Key) -> Reply[int]: ...
+        def sdiff(self, *keys: Key) -> Reply[builtins.set[T]]: ...
+        def sdiffstore(self, dest: Key, *keys: Key) -> Reply[int]: ...
+        def sinter(self, *keys: Key) -> Reply[builtins.set[T]]: ...
+        def sintercard(self, keys: Key | Iterable[Key], limit: int | None = None) -> Reply[int]: ...
+        def sinterstore(self, dest: Key, *keys: Key) -> Reply[int]: ...
+        def sismember(self, key: Key, member: Arg | T) -> Reply[bool]: ...
+        def smembers(self, key: Key) -> Reply[builtins.set[T]]: ...
+        def smismember(self, key: Key, *members: Arg | T) -> Reply[list[bool]]: ...
+        def smove(self, source: Key, destination: Key, member: Arg | T) -> Reply[bool]: ...
+        @overload
+        def spop(self, key: Key, count: None = None) -> Reply[T | None]: ...
+        @overload
+        def spop(self, key: Key, count: int) -> Reply[builtins.set[T]]: ...
+        def spop(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        def srandmember(self, key: Key, count: None = None) -> Reply[T | None]: ...
+        @overload
+        def srandmember(self, key: Key, count: int) -> Reply[list[T]]: ...
+        def srandmember(self, *_: Any, **__: Any) -> Any: ...
+        def srem(self, key: Key, *members: Arg | T) -> Reply[int]: ...
+        def sscan(
+            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None
+        ) -> Reply[ScanPage[list[T]]]: ...
+        def sunion(self, *keys: Key) -> Reply[builtins.set[T]]: ...
+        def sunionstore(self, dest: Key, *keys: Key) -> Reply[int]: ...
+
+        # sorted_sets
+        def bzmpop(
+            self, keys: Key | Iterable[Key], order: Literal["MIN", "MAX"], timeout: Seconds = 0,
+            count: int | None = None
+        ) -> Reply[PoppedMembers[T] | None]: ...
+        def bzpopmax(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Reply[PoppedMember[T] | None]: ...
+        def bzpopmin(self, keys: Key | Iterable[Key], timeout: Seconds = 0) -> Reply[PoppedMember[T] | None]: ...
+        @overload
+        def zadd(
+            self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False, ch: bool = False, incr: Literal[False] = False
+        ) -> Reply[int]: ...
+        @overload
+        def zadd(
+            self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False, ch: bool = False, incr: Literal[True]
+        ) -> Reply[float | None]: ...
+        @overload
+        def zadd(
+            self, key: Key, mapping: Items[Arg | T, float], *, nx: bool = False, xx: bool = False, gt: bool = False,
+            lt: bool = False, ch: bool = False, incr: bool
+        ) -> Reply[int | float | None]: ...
+        def zadd(self, *_: Any, **__: Any) -> Any: ...
+        def zcard(self, key: Key) -> Reply[int]: ...
+        def zincrby(self, key: Key, amount: float, member: Arg | T) -> Reply[float]: ...
+        def zmpop(
+            self, keys: Key | Iterable[Key], order: Literal["MIN", "MAX"], count: int | None = None
+        ) -> Reply[PoppedMembers[T] | None]: ...
+        def zmscore(self, key: Key, *members: Arg | T) -> Reply[list[float | None]]: ...
+        @overload
+        def zpopmax(self, key: Key, count: None = None) -> Reply[ScoredMember[T] | None]: ...
+        @overload
+        def zpopmax(self, key: Key, count: int) -> Reply[list[ScoredMember[T]]]: ...
+        def zpopmax(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        def zpopmin(self, key: Key, count: None = None) -> Reply[ScoredMember[T] | None]: ...
+        @overload
+        def zpopmin(self, key: Key, count: int) -> Reply[list[ScoredMember[T]]]: ...
+        def zpopmin(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        def zrandmember(self, key: Key, count: None = None, withscores: Literal[False] = False) -> Reply[T | None]: ...
+        @overload
+        def zrandmember(self, key: Key, count: int, withscores: Literal[False] = False) -> Reply[list[T]]: ...
+        @overload
+        def zrandmember(self, key: Key, count: int, withscores: Literal[True]) -> Reply[list[ScoredMember[T]]]: ...
+        @overload
+        def zrandmember(
+            self, key: Key, count: int | None, withscores: bool
+        ) -> Reply[T | list[T] | list[ScoredMember[T]] | None]: ...
+        def zrandmember(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        def zrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> Reply[int | None]: ...
+        @overload
+        def zrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Reply[Ranking | None]: ...
+        @overload
+        def zrank(self, key: Key, member: Arg | T, withscore: bool) -> Reply[int | Ranking | None]: ...
+        def zrank(self, *_: Any, **__: Any) -> Any: ...
+        def zrem(self, key: Key, *members: Arg | T) -> Reply[int]: ...
+        @overload
+        def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[False] = False) -> Reply[int | None]: ...
+        @overload
+        def zrevrank(self, key: Key, member: Arg | T, withscore: Literal[True]) -> Reply[Ranking | None]: ...
+        @overload
+        def zrevrank(self, key: Key, member: Arg | T, withscore: bool) -> Reply[int | Ranking | None]: ...
+        def zrevrank(self, *_: Any, **__: Any) -> Any: ...
+        @overload
+        def zscan(
+            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *,
+            noscores: Literal[False] = False
+        ) -> Reply[ScanPage[list[ScoredMember[T]]]]: ...
+        @overload
+        def zscan(
+            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *,
+            noscores: Literal[True]
+        ) -> Reply[ScanPage[list[T]]]: ...
+        @overload
+        def zscan(
+            self, key: Key, cursor: int = 0, match: Arg | None = None, count: int | None = None, *, noscores: bool
+        ) -> Reply[ScanPage[list[ScoredMember[T]]] | ScanPage[list[T]]]: ...
+        def zscan(self, *_: Any, **__: Any) -> Any: ...
+        def zscore(self, key: Key, member: Arg | T) -> Reply[float | None]: ...
 
         # sorted_set_ranges
         def zcount(self, key: Key, min: ScoreBound, max: ScoreBound) -> Reply[int]: ...
@@ -1604,11 +1339,6 @@ class PipelineCommands(Generic[T]):
         def pubsub_help(self) -> Reply[list[str]]: ...
         def script_help(self) -> Reply[list[str]]: ...
         def slowlog_help(self) -> Reply[list[str]]: ...
-
-    @property
-    def _execute(self) -> Any:
-        """Where the methods made of the sync facade's send what they have: to the queue."""
-        return self._queue
 
 
 share_docs(PipelineCommands, Commands)

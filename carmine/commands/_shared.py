@@ -63,8 +63,11 @@ def awaited(method: Method) -> Method:
 
 
 def queued(method: Method) -> Method:
-    """Return the same code as a method of a pipeline: its `_execute` queues, and returns the Reply."""
-    made = FunctionType(method.__code__, method.__globals__, method.__name__, method.__defaults__, method.__closure__)
+    """Return the same code as a method of a pipeline: where it says `_execute`, it means `_queue`."""
+    code = method.__code__
+    names = tuple("_queue" if name == "_execute" else name for name in code.co_names)
+    code = code.replace(co_names=names)
+    made = FunctionType(code, method.__globals__, method.__name__, method.__defaults__, method.__closure__)
     made.__kwdefaults__ = method.__kwdefaults__
     made.__annotations__ = {**method.__annotations__, "return": f"Reply[{method.__annotations__['return']}]"}
     made.__doc__ = method.__doc__

@@ -12,11 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 from carmine.commands import hashes as _hashes
-from carmine.commands import key_times as _key_times
 from carmine.commands import keys as _keys
-from carmine.commands import lists as _lists
-from carmine.commands import sets as _sets
-from carmine.commands import sorted_sets as _sorted_sets
 from carmine.commands import strings as _strings
 from carmine.commands._late import LateGroup
 
@@ -35,13 +31,17 @@ if TYPE_CHECKING:
     from carmine.commands import hash_times as _hash_times
     from carmine.commands import help as _help
     from carmine.commands import hyperloglog as _hyperloglog
+    from carmine.commands import key_times as _key_times
+    from carmine.commands import lists as _lists
     from carmine.commands import pubsub as _pubsub
     from carmine.commands import scripting as _scripting
     from carmine.commands import server as _server
     from carmine.commands import server_commands as _server_commands
     from carmine.commands import server_health as _server_health
+    from carmine.commands import sets as _sets
     from carmine.commands import sorted_set_algebra as _sorted_set_algebra
     from carmine.commands import sorted_set_ranges as _sorted_set_ranges
+    from carmine.commands import sorted_sets as _sorted_sets
     from carmine.commands import sorting as _sorting
     from carmine.commands import stream_groups as _stream_groups
     from carmine.commands import streams as _streams
@@ -96,13 +96,17 @@ else:
     _hash_times = LateGroup("hash_times", globals())
     _help = LateGroup("help", globals())
     _hyperloglog = LateGroup("hyperloglog", globals())
+    _key_times = LateGroup("key_times", globals())
+    _lists = LateGroup("lists", globals())
     _pubsub = LateGroup("pubsub", globals())
     _scripting = LateGroup("scripting", globals())
     _server = LateGroup("server", globals())
     _server_commands = LateGroup("server_commands", globals())
     _server_health = LateGroup("server_health", globals())
+    _sets = LateGroup("sets", globals())
     _sorted_set_algebra = LateGroup("sorted_set_algebra", globals())
     _sorted_set_ranges = LateGroup("sorted_set_ranges", globals())
+    _sorted_sets = LateGroup("sorted_sets", globals())
     _sorting = LateGroup("sorting", globals())
     _stream_groups = LateGroup("stream_groups", globals())
     _streams = LateGroup("streams", globals())
@@ -456,171 +460,6 @@ Since: 7.2.0. Cost: O(1). Source: redis.io/commands/waitaof
 """
         command = _keys.waitaof(numlocal, numreplicas, timeout)
         return self._execute(command.spec, command.words)
-
-    # key_times
-
-    def expire(
-        self, key: Key, time: Seconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-    ) -> bool:
-        """EXPIRE: give a key a time to live.
-
-Args:
-    key: The key.
-    time: Time to live; 0 and less delete the key. A fraction of a second goes out as PEXPIRE, rounded up to
-        milliseconds.
-    nx: Only a key without a time to live (from 7.0, as the other conditions).
-    xx: Only a key that has one.
-    gt: Only where the new time is later.
-    lt: Only where the new time is earlier.
-
-Returns:
-    Whether the time was set; False where there is no such key.
-
-Raises:
-    UsageError: More than one of the conditions.
-
-Since: 1.0.0. Cost: O(1). Source: redis.io/commands/expire
-"""
-        command = _key_times.expire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def expireat(
-        self, key: Key, when: Instant, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-    ) -> bool:
-        """EXPIREAT: say when a key shall go.
-
-Args:
-    key: The key.
-    when: Seconds since the epoch or an aware datetime; the past deletes the key. A fraction of a second goes
-        out as PEXPIREAT.
-    nx: Only a key without a time to live (from 7.0, as the other conditions).
-    xx: Only a key that has one.
-    gt: Only where the new time is later.
-    lt: Only where the new time is earlier.
-
-Returns:
-    Whether the time was set; False where there is no such key.
-
-Raises:
-    UsageError: More than one of the conditions.
-
-Since: 1.2.0. Cost: O(1). Source: redis.io/commands/expireat
-"""
-        command = _key_times.expireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def expiretime(self, key: Key) -> int:
-        """EXPIRETIME: read when a key will go.
-
-Args:
-    key: The key.
-
-Returns:
-    Seconds since the epoch, -1 (no time to live) or -2 (no such key).
-
-Since: 7.0.0. Cost: O(1). Source: redis.io/commands/expiretime
-"""
-        return self._execute(_key_times._EXPIRETIME, (b"EXPIRETIME", key))
-
-    def persist(self, key: Key) -> bool:
-        """PERSIST: take a key's time to live away.
-
-Args:
-    key: The key.
-
-Returns:
-    Whether it had one.
-
-Since: 2.2.0. Cost: O(1). Source: redis.io/commands/persist
-"""
-        return self._execute(_key_times._PERSIST, (b"PERSIST", key))
-
-    def pexpire(
-        self, key: Key, time: Milliseconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-    ) -> bool:
-        """PEXPIRE: give a key a time to live in milliseconds.
-
-Args:
-    key: The key.
-    time: Time to live in milliseconds; 0 and less delete the key.
-    nx: Only a key without a time to live (from 7.0, as the other conditions).
-    xx: Only a key that has one.
-    gt: Only where the new time is later.
-    lt: Only where the new time is earlier.
-
-Returns:
-    Whether the time was set; False where there is no such key.
-
-Raises:
-    UsageError: More than one of the conditions.
-
-Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpire
-"""
-        command = _key_times.pexpire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def pexpireat(
-        self, key: Key, when: InstantMs, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
-    ) -> bool:
-        """PEXPIREAT: say when a key shall go, in milliseconds since the epoch.
-
-Args:
-    key: The key.
-    when: Milliseconds since the epoch, or an aware datetime; the past deletes the key.
-    nx: Only a key without a time to live (from 7.0, as the other conditions).
-    xx: Only a key that has one.
-    gt: Only where the new time is later.
-    lt: Only where the new time is earlier.
-
-Returns:
-    Whether the time was set; False where there is no such key.
-
-Raises:
-    UsageError: More than one of the conditions.
-
-Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpireat
-"""
-        command = _key_times.pexpireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def pexpiretime(self, key: Key) -> int:
-        """PEXPIRETIME: read when a key will go, in milliseconds since the epoch.
-
-Args:
-    key: The key.
-
-Returns:
-    Milliseconds since the epoch, -1 (no time to live) or -2 (no such key).
-
-Since: 7.0.0. Cost: O(1). Source: redis.io/commands/pexpiretime
-"""
-        return self._execute(_key_times._PEXPIRETIME, (b"PEXPIRETIME", key))
-
-    def pttl(self, key: Key) -> int:
-        """PTTL: read a key's time to live in milliseconds.
-
-Args:
-    key: The key.
-
-Returns:
-    Milliseconds, -1 (no time to live) or -2 (no such key).
-
-Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pttl
-"""
-        return self._execute(_key_times._PTTL, (b"PTTL", key))
-
-    def ttl(self, key: Key) -> int:
-        """TTL: read a key's time to live.
-
-Args:
-    key: The key.
-
-Returns:
-    Seconds, rounded by the server; -1 (no time to live) or -2 (no such key).
-
-Since: 1.0.0. Cost: O(1). Source: redis.io/commands/ttl
-"""
-        return self._execute(_key_times._TTL, (b"TTL", key))
 
     # strings
 
@@ -1322,6 +1161,564 @@ Returns:
 Since: 2.0.0. Cost: O(fields). Source: redis.io/commands/hvals
 """
         return self._execute(_hashes._HVALS, (b"HVALS", key))
+
+    # key_times
+
+    def expire(
+        self, key: Key, time: Seconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+    ) -> bool:
+        """EXPIRE: give a key a time to live.
+
+Args:
+    key: The key.
+    time: Time to live; 0 and less delete the key. A fraction of a second goes out as PEXPIRE, rounded up to
+        milliseconds.
+    nx: Only a key without a time to live (from 7.0, as the other conditions).
+    xx: Only a key that has one.
+    gt: Only where the new time is later.
+    lt: Only where the new time is earlier.
+
+Returns:
+    Whether the time was set; False where there is no such key.
+
+Raises:
+    UsageError: More than one of the conditions.
+
+Since: 1.0.0. Cost: O(1). Source: redis.io/commands/expire
+"""
+        command = _key_times.expire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def expireat(
+        self, key: Key, when: Instant, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+    ) -> bool:
+        """EXPIREAT: say when a key shall go.
+
+Args:
+    key: The key.
+    when: Seconds since the epoch or an aware datetime; the past deletes the key. A fraction of a second goes
+        out as PEXPIREAT.
+    nx: Only a key without a time to live (from 7.0, as the other conditions).
+    xx: Only a key that has one.
+    gt: Only where the new time is later.
+    lt: Only where the new time is earlier.
+
+Returns:
+    Whether the time was set; False where there is no such key.
+
+Raises:
+    UsageError: More than one of the conditions.
+
+Since: 1.2.0. Cost: O(1). Source: redis.io/commands/expireat
+"""
+        command = _key_times.expireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def expiretime(self, key: Key) -> int:
+        """EXPIRETIME: read when a key will go.
+
+Args:
+    key: The key.
+
+Returns:
+    Seconds since the epoch, -1 (no time to live) or -2 (no such key).
+
+Since: 7.0.0. Cost: O(1). Source: redis.io/commands/expiretime
+"""
+        return self._execute(_key_times._EXPIRETIME, (b"EXPIRETIME", key))
+
+    def persist(self, key: Key) -> bool:
+        """PERSIST: take a key's time to live away.
+
+Args:
+    key: The key.
+
+Returns:
+    Whether it had one.
+
+Since: 2.2.0. Cost: O(1). Source: redis.io/commands/persist
+"""
+        return self._execute(_key_times._PERSIST, (b"PERSIST", key))
+
+    def pexpire(
+        self, key: Key, time: Milliseconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+    ) -> bool:
+        """PEXPIRE: give a key a time to live in milliseconds.
+
+Args:
+    key: The key.
+    time: Time to live in milliseconds; 0 and less delete the key.
+    nx: Only a key without a time to live (from 7.0, as the other conditions).
+    xx: Only a key that has one.
+    gt: Only where the new time is later.
+    lt: Only where the new time is earlier.
+
+Returns:
+    Whether the time was set; False where there is no such key.
+
+Raises:
+    UsageError: More than one of the conditions.
+
+Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpire
+"""
+        command = _key_times.pexpire(key, time, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def pexpireat(
+        self, key: Key, when: InstantMs, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+    ) -> bool:
+        """PEXPIREAT: say when a key shall go, in milliseconds since the epoch.
+
+Args:
+    key: The key.
+    when: Milliseconds since the epoch, or an aware datetime; the past deletes the key.
+    nx: Only a key without a time to live (from 7.0, as the other conditions).
+    xx: Only a key that has one.
+    gt: Only where the new time is later.
+    lt: Only where the new time is earlier.
+
+Returns:
+    Whether the time was set; False where there is no such key.
+
+Raises:
+    UsageError: More than one of the conditions.
+
+Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pexpireat
+"""
+        command = _key_times.pexpireat(key, when, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def pexpiretime(self, key: Key) -> int:
+        """PEXPIRETIME: read when a key will go, in milliseconds since the epoch.
+
+Args:
+    key: The key.
+
+Returns:
+    Milliseconds since the epoch, -1 (no time to live) or -2 (no such key).
+
+Since: 7.0.0. Cost: O(1). Source: redis.io/commands/pexpiretime
+"""
+        return self._execute(_key_times._PEXPIRETIME, (b"PEXPIRETIME", key))
+
+    def pttl(self, key: Key) -> int:
+        """PTTL: read a key's time to live in milliseconds.
+
+Args:
+    key: The key.
+
+Returns:
+    Milliseconds, -1 (no time to live) or -2 (no such key).
+
+Since: 2.6.0. Cost: O(1). Source: redis.io/commands/pttl
+"""
+        return self._execute(_key_times._PTTL, (b"PTTL", key))
+
+    def ttl(self, key: Key) -> int:
+        """TTL: read a key's time to live.
+
+Args:
+    key: The key.
+
+Returns:
+    Seconds, rounded by the server; -1 (no time to live) or -2 (no such key).
+
+Since: 1.0.0. Cost: O(1). Source: redis.io/commands/ttl
+"""
+        return self._execute(_key_times._TTL, (b"TTL", key))
+
+    # sorting
+
+    if TYPE_CHECKING:
+
+        @overload
+        def sort(
+            self, key: Key, *, get: None = None, store: None = None, **options: Unpack[SortOptions]
+        ) -> list[T]: ...
+        @overload
+        def sort(
+            self, key: Key, *, get: Arg | Iterable[Arg], store: None = None, **options: Unpack[SortOptions]
+        ) -> list[T | None]: ...
+        @overload
+        def sort(
+            self, key: Key, *, get: Arg | Iterable[Arg] | None = None, store: Key, **options: Unpack[SortOptions]
+        ) -> int: ...
+        @overload
+        def sort(
+            self, key: Key, *, get: Arg | Iterable[Arg] | None = None, store: Key | None,
+            **options: Unpack[SortOptions]
+        ) -> list[T] | list[T | None] | int: ...
+
+    def sort(
+        self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+        get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key | None = None
+    ) -> Any:
+        """SORT: read the items of a list, set or sorted set in order, or keep them under another key.
+
+Args:
+    key: The key to read.
+    by: A pattern: sort by the keys that it makes, `*` standing for the item; one without `*` does not sort.
+    offset: How many items to leave out; needs `num`.
+    num: How many items to take.
+    get: A pattern, or several: give the values of the keys that they make; "#" is the item itself.
+    desc: From high to low.
+    alpha: Sort as text, not as numbers.
+    store: Keep the outcome as a list under this key.
+
+Returns:
+    The items; with `get` one value for each pattern and item, None where there is no such key; with `store`
+    their number.
+
+Raises:
+    UsageError: `offset` without `num`, or the reverse.
+
+Since: 1.0.0. Cost: O(n + m log m), n items of which m are given. Source: redis.io/commands/sort
+"""
+        command = _sorting.sort(key, by=by, offset=offset, num=num, get=get, desc=desc, alpha=alpha, store=store)
+        return self._execute(command.spec, command.words)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def sort_ro(self, key: Key, *, get: None = None, **options: Unpack[SortOptions]) -> list[T]: ...
+        @overload
+        def sort_ro(self, key: Key, *, get: Arg | Iterable[Arg], **options: Unpack[SortOptions]) -> list[T | None]: ...
+
+    def sort_ro(
+        self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
+        get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False
+    ) -> Any:
+        """SORT_RO: read the items of a list, set or sorted set in order; a replica may answer it.
+
+Args:
+    key: The key to read.
+    by: A pattern: sort by the keys that it makes, `*` standing for the item; one without `*` does not sort.
+    offset: How many items to leave out; needs `num`.
+    num: How many items to take.
+    get: A pattern, or several: give the values of the keys that they make; "#" is the item itself.
+    desc: From high to low.
+    alpha: Sort as text, not as numbers.
+
+Returns:
+    The items; with `get` one value for each pattern and item, None where there is no such key.
+
+Raises:
+    UsageError: `offset` without `num`, or the reverse.
+
+Since: 7.0.0. Cost: O(n + m log m), n items of which m are given. Source: redis.io/commands/sort_ro
+"""
+        return self._execute(
+            _sorting._SORT_RO, tuple(_sorting._sorting([b"SORT_RO", key], by, offset, num, get, desc, alpha))
+        )
+
+    # string_parts
+
+    def append(self, key: Key, value: Arg) -> int:
+        """APPEND: put bytes at the end of a value; a missing key counts as empty.
+
+Args:
+    key: The key.
+    value: What to append.
+
+Returns:
+    The length in bytes afterwards.
+
+Since: 2.0.0. Cost: O(1) on average. Source: redis.io/commands/append
+"""
+        return self._execute(_string_parts._APPEND, (b"APPEND", key, value))
+
+    def getrange(self, key: Key, start: int, end: int) -> T:
+        """GETRANGE: read a part of a value.
+
+Args:
+    key: The key of a string.
+    start: The first byte, from 0; negative counts from the end.
+    end: The last byte, itself included.
+
+Returns:
+    The part; empty where the key or the range is.
+
+Since: 2.4.0. Cost: O(length of the part). Source: redis.io/commands/getrange
+"""
+        return self._execute(_string_parts._GETRANGE, (b"GETRANGE", key, start, end))
+
+    if TYPE_CHECKING:
+
+        @overload
+        def lcs(self, key1: Key, key2: Key) -> T: ...
+        @overload
+        def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> int: ...
+        @overload
+        def lcs(
+            self, key1: Key, key2: Key, *, idx: Literal[True], minmatchlen: int | None = None,
+            withmatchlen: bool = False
+        ) -> LcsMatches: ...
+        @overload
+        def lcs(
+            self, key1: Key, key2: Key, *, len: bool = False, idx: bool = False, minmatchlen: int | None = None,
+            withmatchlen: bool = False
+        ) -> T | int | LcsMatches: ...
+
+    def lcs(
+        self, key1: Key, key2: Key, *, len: bool = False, idx: bool = False, minmatchlen: int | None = None,
+        withmatchlen: bool = False
+    ) -> Any:
+        """LCS: find the longest common subsequence of two values.
+
+Args:
+    key1: The key of a string.
+    key2: The key of another.
+    len: Return its length alone.
+    idx: Return where it lies in both values.
+    minmatchlen: With `idx`: leave out shorter stretches.
+    withmatchlen: With `idx`: give each stretch its length.
+
+Returns:
+    The subsequence; with `len` its length; with `idx` the stretches and the length.
+
+Raises:
+    UsageError: `len` and `idx` together, or an option of `idx` without it.
+
+Since: 7.0.0. Cost: O(length of one x length of the other). Source: redis.io/commands/lcs
+"""
+        command = _string_parts.lcs(key1, key2, len=len, idx=idx, minmatchlen=minmatchlen, withmatchlen=withmatchlen)
+        return self._execute(command.spec, command.words)
+
+    def setrange(self, key: Key, offset: int, value: Arg) -> int:
+        """SETRANGE: overwrite a part of a value; what lies between its end and the offset becomes zero bytes.
+
+Args:
+    key: The key; a missing one counts as empty.
+    offset: The first byte to overwrite, from 0.
+    value: The bytes to put there.
+
+Returns:
+    The length in bytes afterwards.
+
+Since: 2.2.0. Cost: O(1) for short values. Source: redis.io/commands/setrange
+"""
+        return self._execute(_string_parts._SETRANGE, (b"SETRANGE", key, offset, value))
+
+    def strlen(self, key: Key) -> int:
+        """STRLEN: read the length of a value in bytes; 0 where there is no such key.
+
+Args:
+    key: The key of a string.
+
+Since: 2.2.0. Cost: O(1). Source: redis.io/commands/strlen
+"""
+        return self._execute(_string_parts._STRLEN, (b"STRLEN", key))
+
+    def substr(self, key: Key, start: int, end: int) -> T:
+        """SUBSTR: read a part of a value; `getrange` is its successor.
+
+Args:
+    key: The key of a string.
+    start: The first byte, from 0; negative counts from the end.
+    end: The last byte, itself included.
+
+Returns:
+    The part; empty where the key or the range is.
+
+Since: 1.0.0. Cost: O(length of the part). Source: redis.io/commands/substr
+"""
+        return self._execute(_string_parts._SUBSTR, (b"SUBSTR", key, start, end))
+
+    # hash_times
+
+    def hexpire(
+        self, key: Key, time: Seconds, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
+        lt: bool = False
+    ) -> list[int]:
+        """HEXPIRE: give fields a time to live.
+
+Args:
+    key: The key of a hash.
+    time: Time to live; a fraction of a second goes out as HPEXPIRE.
+    *fields: The fields.
+    nx: Only fields without a time to live.
+    xx: Only fields that have one.
+    gt: Only where the new time is later.
+    lt: Only where the new time is earlier.
+
+Returns:
+    For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
+
+Raises:
+    UsageError: No field, or more than one of the conditions.
+
+Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpire
+"""
+        command = _hash_times.hexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def hexpireat(
+        self, key: Key, when: Instant, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
+        lt: bool = False
+    ) -> list[int]:
+        """HEXPIREAT: say when fields shall go.
+
+Args:
+    key: The key of a hash.
+    when: Seconds since the epoch or an aware datetime; a fraction of a second goes out as HPEXPIREAT.
+    *fields: The fields.
+    nx: Only fields without a time to live.
+    xx: Only fields that have one.
+    gt: Only where the new time is later.
+    lt: Only where the new time is earlier.
+
+Returns:
+    For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
+
+Raises:
+    UsageError: No field, or more than one of the conditions.
+
+Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpireat
+"""
+        command = _hash_times.hexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def hexpiretime(self, key: Key, *fields: Arg | T) -> list[int]:
+        """HEXPIRETIME: read when fields will go.
+
+Args:
+    key: The key of a hash.
+    *fields: The fields.
+
+Returns:
+    For each field seconds since the epoch, -1 (no time to live) or -2 (no such field).
+
+Raises:
+    UsageError: No field.
+
+Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpiretime
+"""
+        command = _hash_times.hexpiretime(key, *fields)
+        return self._execute(command.spec, command.words)
+
+    def hpersist(self, key: Key, *fields: Arg | T) -> list[int]:
+        """HPERSIST: take the time to live of fields away.
+
+Args:
+    key: The key of a hash.
+    *fields: The fields.
+
+Returns:
+    For each field 1 (taken away), -1 (it had none) or -2 (no such field).
+
+Raises:
+    UsageError: No field.
+
+Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpersist
+"""
+        command = _hash_times.hpersist(key, *fields)
+        return self._execute(command.spec, command.words)
+
+    def hpexpire(
+        self, key: Key, time: Milliseconds, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
+        lt: bool = False
+    ) -> list[int]:
+        """HPEXPIRE: give fields a time to live in milliseconds.
+
+Args:
+    key: The key of a hash.
+    time: Time to live in milliseconds.
+    *fields: The fields.
+    nx: Only fields without a time to live.
+    xx: Only fields that have one.
+    gt: Only where the new time is later.
+    lt: Only where the new time is earlier.
+
+Returns:
+    For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
+
+Raises:
+    UsageError: No field, or more than one of the conditions.
+
+Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpire
+"""
+        command = _hash_times.hpexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def hpexpireat(
+        self, key: Key, when: InstantMs, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
+        lt: bool = False
+    ) -> list[int]:
+        """HPEXPIREAT: say when fields shall go, in milliseconds since the epoch.
+
+Args:
+    key: The key of a hash.
+    when: Milliseconds since the epoch, or an aware datetime.
+    *fields: The fields.
+    nx: Only fields without a time to live.
+    xx: Only fields that have one.
+    gt: Only where the new time is later.
+    lt: Only where the new time is earlier.
+
+Returns:
+    For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
+
+Raises:
+    UsageError: No field, or more than one of the conditions.
+
+Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpireat
+"""
+        command = _hash_times.hpexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
+        return self._execute(command.spec, command.words)
+
+    def hpexpiretime(self, key: Key, *fields: Arg | T) -> list[int]:
+        """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch.
+
+Args:
+    key: The key of a hash.
+    *fields: The fields.
+
+Returns:
+    For each field milliseconds since the epoch, -1 (no time to live) or -2 (no such field).
+
+Raises:
+    UsageError: No field.
+
+Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpiretime
+"""
+        command = _hash_times.hpexpiretime(key, *fields)
+        return self._execute(command.spec, command.words)
+
+    def hpttl(self, key: Key, *fields: Arg | T) -> list[int]:
+        """HPTTL: read the time to live of fields in milliseconds.
+
+Args:
+    key: The key of a hash.
+    *fields: The fields.
+
+Returns:
+    For each field milliseconds, -1 (no time to live) or -2 (no such field).
+
+Raises:
+    UsageError: No field.
+
+Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpttl
+"""
+        command = _hash_times.hpttl(key, *fields)
+        return self._execute(command.spec, command.words)
+
+    def httl(self, key: Key, *fields: Arg | T) -> list[int]:
+        """HTTL: read the time to live of fields.
+
+Args:
+    key: The key of a hash.
+    *fields: The fields.
+
+Returns:
+    For each field seconds, -1 (no time to live) or -2 (no such field).
+
+Raises:
+    UsageError: No field.
+
+Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/httl
+"""
+        command = _hash_times.httl(key, *fields)
+        return self._execute(command.spec, command.words)
 
     # lists
 
@@ -2188,399 +2585,6 @@ Wire: a string on RESP2, a double on RESP3.
 Since: 1.2.0. Cost: O(1). Source: redis.io/commands/zscore
 """
         return self._execute(_sorted_sets._ZSCORE, (b"ZSCORE", key, member))
-
-    # sorting
-
-    if TYPE_CHECKING:
-
-        @overload
-        def sort(
-            self, key: Key, *, get: None = None, store: None = None, **options: Unpack[SortOptions]
-        ) -> list[T]: ...
-        @overload
-        def sort(
-            self, key: Key, *, get: Arg | Iterable[Arg], store: None = None, **options: Unpack[SortOptions]
-        ) -> list[T | None]: ...
-        @overload
-        def sort(
-            self, key: Key, *, get: Arg | Iterable[Arg] | None = None, store: Key, **options: Unpack[SortOptions]
-        ) -> int: ...
-        @overload
-        def sort(
-            self, key: Key, *, get: Arg | Iterable[Arg] | None = None, store: Key | None,
-            **options: Unpack[SortOptions]
-        ) -> list[T] | list[T | None] | int: ...
-
-    def sort(
-        self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-        get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False, store: Key | None = None
-    ) -> Any:
-        """SORT: read the items of a list, set or sorted set in order, or keep them under another key.
-
-Args:
-    key: The key to read.
-    by: A pattern: sort by the keys that it makes, `*` standing for the item; one without `*` does not sort.
-    offset: How many items to leave out; needs `num`.
-    num: How many items to take.
-    get: A pattern, or several: give the values of the keys that they make; "#" is the item itself.
-    desc: From high to low.
-    alpha: Sort as text, not as numbers.
-    store: Keep the outcome as a list under this key.
-
-Returns:
-    The items; with `get` one value for each pattern and item, None where there is no such key; with `store`
-    their number.
-
-Raises:
-    UsageError: `offset` without `num`, or the reverse.
-
-Since: 1.0.0. Cost: O(n + m log m), n items of which m are given. Source: redis.io/commands/sort
-"""
-        command = _sorting.sort(key, by=by, offset=offset, num=num, get=get, desc=desc, alpha=alpha, store=store)
-        return self._execute(command.spec, command.words)
-
-    if TYPE_CHECKING:
-
-        @overload
-        def sort_ro(self, key: Key, *, get: None = None, **options: Unpack[SortOptions]) -> list[T]: ...
-        @overload
-        def sort_ro(self, key: Key, *, get: Arg | Iterable[Arg], **options: Unpack[SortOptions]) -> list[T | None]: ...
-
-    def sort_ro(
-        self, key: Key, *, by: Arg | None = None, offset: int | None = None, num: int | None = None,
-        get: Arg | Iterable[Arg] | None = None, desc: bool = False, alpha: bool = False
-    ) -> Any:
-        """SORT_RO: read the items of a list, set or sorted set in order; a replica may answer it.
-
-Args:
-    key: The key to read.
-    by: A pattern: sort by the keys that it makes, `*` standing for the item; one without `*` does not sort.
-    offset: How many items to leave out; needs `num`.
-    num: How many items to take.
-    get: A pattern, or several: give the values of the keys that they make; "#" is the item itself.
-    desc: From high to low.
-    alpha: Sort as text, not as numbers.
-
-Returns:
-    The items; with `get` one value for each pattern and item, None where there is no such key.
-
-Raises:
-    UsageError: `offset` without `num`, or the reverse.
-
-Since: 7.0.0. Cost: O(n + m log m), n items of which m are given. Source: redis.io/commands/sort_ro
-"""
-        return self._execute(
-            _sorting._SORT_RO, tuple(_sorting._sorting([b"SORT_RO", key], by, offset, num, get, desc, alpha))
-        )
-
-    # string_parts
-
-    def append(self, key: Key, value: Arg) -> int:
-        """APPEND: put bytes at the end of a value; a missing key counts as empty.
-
-Args:
-    key: The key.
-    value: What to append.
-
-Returns:
-    The length in bytes afterwards.
-
-Since: 2.0.0. Cost: O(1) on average. Source: redis.io/commands/append
-"""
-        return self._execute(_string_parts._APPEND, (b"APPEND", key, value))
-
-    def getrange(self, key: Key, start: int, end: int) -> T:
-        """GETRANGE: read a part of a value.
-
-Args:
-    key: The key of a string.
-    start: The first byte, from 0; negative counts from the end.
-    end: The last byte, itself included.
-
-Returns:
-    The part; empty where the key or the range is.
-
-Since: 2.4.0. Cost: O(length of the part). Source: redis.io/commands/getrange
-"""
-        return self._execute(_string_parts._GETRANGE, (b"GETRANGE", key, start, end))
-
-    if TYPE_CHECKING:
-
-        @overload
-        def lcs(self, key1: Key, key2: Key) -> T: ...
-        @overload
-        def lcs(self, key1: Key, key2: Key, *, len: Literal[True]) -> int: ...
-        @overload
-        def lcs(
-            self, key1: Key, key2: Key, *, idx: Literal[True], minmatchlen: int | None = None,
-            withmatchlen: bool = False
-        ) -> LcsMatches: ...
-        @overload
-        def lcs(
-            self, key1: Key, key2: Key, *, len: bool = False, idx: bool = False, minmatchlen: int | None = None,
-            withmatchlen: bool = False
-        ) -> T | int | LcsMatches: ...
-
-    def lcs(
-        self, key1: Key, key2: Key, *, len: bool = False, idx: bool = False, minmatchlen: int | None = None,
-        withmatchlen: bool = False
-    ) -> Any:
-        """LCS: find the longest common subsequence of two values.
-
-Args:
-    key1: The key of a string.
-    key2: The key of another.
-    len: Return its length alone.
-    idx: Return where it lies in both values.
-    minmatchlen: With `idx`: leave out shorter stretches.
-    withmatchlen: With `idx`: give each stretch its length.
-
-Returns:
-    The subsequence; with `len` its length; with `idx` the stretches and the length.
-
-Raises:
-    UsageError: `len` and `idx` together, or an option of `idx` without it.
-
-Since: 7.0.0. Cost: O(length of one x length of the other). Source: redis.io/commands/lcs
-"""
-        command = _string_parts.lcs(key1, key2, len=len, idx=idx, minmatchlen=minmatchlen, withmatchlen=withmatchlen)
-        return self._execute(command.spec, command.words)
-
-    def setrange(self, key: Key, offset: int, value: Arg) -> int:
-        """SETRANGE: overwrite a part of a value; what lies between its end and the offset becomes zero bytes.
-
-Args:
-    key: The key; a missing one counts as empty.
-    offset: The first byte to overwrite, from 0.
-    value: The bytes to put there.
-
-Returns:
-    The length in bytes afterwards.
-
-Since: 2.2.0. Cost: O(1) for short values. Source: redis.io/commands/setrange
-"""
-        return self._execute(_string_parts._SETRANGE, (b"SETRANGE", key, offset, value))
-
-    def strlen(self, key: Key) -> int:
-        """STRLEN: read the length of a value in bytes; 0 where there is no such key.
-
-Args:
-    key: The key of a string.
-
-Since: 2.2.0. Cost: O(1). Source: redis.io/commands/strlen
-"""
-        return self._execute(_string_parts._STRLEN, (b"STRLEN", key))
-
-    def substr(self, key: Key, start: int, end: int) -> T:
-        """SUBSTR: read a part of a value; `getrange` is its successor.
-
-Args:
-    key: The key of a string.
-    start: The first byte, from 0; negative counts from the end.
-    end: The last byte, itself included.
-
-Returns:
-    The part; empty where the key or the range is.
-
-Since: 1.0.0. Cost: O(length of the part). Source: redis.io/commands/substr
-"""
-        return self._execute(_string_parts._SUBSTR, (b"SUBSTR", key, start, end))
-
-    # hash_times
-
-    def hexpire(
-        self, key: Key, time: Seconds, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False
-    ) -> list[int]:
-        """HEXPIRE: give fields a time to live.
-
-Args:
-    key: The key of a hash.
-    time: Time to live; a fraction of a second goes out as HPEXPIRE.
-    *fields: The fields.
-    nx: Only fields without a time to live.
-    xx: Only fields that have one.
-    gt: Only where the new time is later.
-    lt: Only where the new time is earlier.
-
-Returns:
-    For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-Raises:
-    UsageError: No field, or more than one of the conditions.
-
-Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpire
-"""
-        command = _hash_times.hexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def hexpireat(
-        self, key: Key, when: Instant, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False
-    ) -> list[int]:
-        """HEXPIREAT: say when fields shall go.
-
-Args:
-    key: The key of a hash.
-    when: Seconds since the epoch or an aware datetime; a fraction of a second goes out as HPEXPIREAT.
-    *fields: The fields.
-    nx: Only fields without a time to live.
-    xx: Only fields that have one.
-    gt: Only where the new time is later.
-    lt: Only where the new time is earlier.
-
-Returns:
-    For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-Raises:
-    UsageError: No field, or more than one of the conditions.
-
-Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpireat
-"""
-        command = _hash_times.hexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def hexpiretime(self, key: Key, *fields: Arg | T) -> list[int]:
-        """HEXPIRETIME: read when fields will go.
-
-Args:
-    key: The key of a hash.
-    *fields: The fields.
-
-Returns:
-    For each field seconds since the epoch, -1 (no time to live) or -2 (no such field).
-
-Raises:
-    UsageError: No field.
-
-Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hexpiretime
-"""
-        command = _hash_times.hexpiretime(key, *fields)
-        return self._execute(command.spec, command.words)
-
-    def hpersist(self, key: Key, *fields: Arg | T) -> list[int]:
-        """HPERSIST: take the time to live of fields away.
-
-Args:
-    key: The key of a hash.
-    *fields: The fields.
-
-Returns:
-    For each field 1 (taken away), -1 (it had none) or -2 (no such field).
-
-Raises:
-    UsageError: No field.
-
-Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpersist
-"""
-        command = _hash_times.hpersist(key, *fields)
-        return self._execute(command.spec, command.words)
-
-    def hpexpire(
-        self, key: Key, time: Milliseconds, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False
-    ) -> list[int]:
-        """HPEXPIRE: give fields a time to live in milliseconds.
-
-Args:
-    key: The key of a hash.
-    time: Time to live in milliseconds.
-    *fields: The fields.
-    nx: Only fields without a time to live.
-    xx: Only fields that have one.
-    gt: Only where the new time is later.
-    lt: Only where the new time is earlier.
-
-Returns:
-    For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-Raises:
-    UsageError: No field, or more than one of the conditions.
-
-Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpire
-"""
-        command = _hash_times.hpexpire(key, time, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def hpexpireat(
-        self, key: Key, when: InstantMs, *fields: Arg | T, nx: bool = False, xx: bool = False, gt: bool = False,
-        lt: bool = False
-    ) -> list[int]:
-        """HPEXPIREAT: say when fields shall go, in milliseconds since the epoch.
-
-Args:
-    key: The key of a hash.
-    when: Milliseconds since the epoch, or an aware datetime.
-    *fields: The fields.
-    nx: Only fields without a time to live.
-    xx: Only fields that have one.
-    gt: Only where the new time is later.
-    lt: Only where the new time is earlier.
-
-Returns:
-    For each field 1 (set), 2 (the time is past: deleted), 0 (the condition was not met) or -2 (no such field).
-
-Raises:
-    UsageError: No field, or more than one of the conditions.
-
-Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpireat
-"""
-        command = _hash_times.hpexpireat(key, when, *fields, nx=nx, xx=xx, gt=gt, lt=lt)
-        return self._execute(command.spec, command.words)
-
-    def hpexpiretime(self, key: Key, *fields: Arg | T) -> list[int]:
-        """HPEXPIRETIME: read when fields will go, in milliseconds since the epoch.
-
-Args:
-    key: The key of a hash.
-    *fields: The fields.
-
-Returns:
-    For each field milliseconds since the epoch, -1 (no time to live) or -2 (no such field).
-
-Raises:
-    UsageError: No field.
-
-Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpexpiretime
-"""
-        command = _hash_times.hpexpiretime(key, *fields)
-        return self._execute(command.spec, command.words)
-
-    def hpttl(self, key: Key, *fields: Arg | T) -> list[int]:
-        """HPTTL: read the time to live of fields in milliseconds.
-
-Args:
-    key: The key of a hash.
-    *fields: The fields.
-
-Returns:
-    For each field milliseconds, -1 (no time to live) or -2 (no such field).
-
-Raises:
-    UsageError: No field.
-
-Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/hpttl
-"""
-        command = _hash_times.hpttl(key, *fields)
-        return self._execute(command.spec, command.words)
-
-    def httl(self, key: Key, *fields: Arg | T) -> list[int]:
-        """HTTL: read the time to live of fields.
-
-Args:
-    key: The key of a hash.
-    *fields: The fields.
-
-Returns:
-    For each field seconds, -1 (no time to live) or -2 (no such field).
-
-Raises:
-    UsageError: No field.
-
-Since: 7.4.0, Valkey 9.0.0. Cost: O(fields). Source: redis.io/commands/httl
-"""
-        command = _hash_times.httl(key, *fields)
-        return self._execute(command.spec, command.words)
 
     # sorted_set_ranges
 

@@ -223,6 +223,8 @@ def test_the_hot_commands_take_one_frame_and_build_no_command() -> None:
             calls.append(frame.f_code.co_name)
 
     now, queued = Now(), Queued()
+    now.lpush("l", "v")  # its group is loaded by the first call
+    queued.lpush("l", "v")
     hot: list[Callable[[], Any]] = [
         lambda: now.get("k"),
         lambda: now.set("k", "v"),
@@ -232,6 +234,7 @@ def test_the_hot_commands_take_one_frame_and_build_no_command() -> None:
         lambda: now.hset("h", "f", "v"),
         lambda: now.lpush("l", "v"),
         lambda: queued.get("k"),
+        lambda: queued.lpush("l", "v"),
     ]
     for call in hot:
         calls.clear()
@@ -251,7 +254,7 @@ def test_the_hot_commands_take_one_frame_and_build_no_command() -> None:
 
 def test_the_hot_groups_are_there_from_the_start() -> None:
     assert set(gen_facades.GROUPS) - gen_facades.LATE == {
-        *("keys", "key_times", "strings", "hashes", "lists", "sets", "sorted_sets"),
+        *("keys", "strings", "hashes"),
     }
     assert set(gen_facades.GROUPS) > gen_facades.LATE
 
