@@ -24,7 +24,7 @@ from tests.lab.proxy import FaultProxy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["HASTY", "Answers", "Naps", "Sent", "moto_port", "naps", "options", "quick", "wire"]
+__all__ = ["HASTY", "Answers", "Naps", "Sent", "make_bucket", "moto_port", "naps", "options", "quick", "wire"]
 
 _SERVER = """
 import os, sys, threading
@@ -75,6 +75,12 @@ def options(port: int | None = None, **more: Any) -> dict[str, Any]:
         "aws_secret_access_key": "nothing",
         **more,
     }
+
+
+def make_bucket(client: Any, name: str) -> None:
+    """Make a bucket, unless another test has."""
+    if name not in [one["Name"] for one in client.list_buckets()["Buckets"]]:
+        client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
 
 
 class Naps(list[float]):

@@ -21,7 +21,7 @@ from carmine.ext.tundra.aws import make_client
 from carmine.ext.tundra.conformance import DataStoreSuite
 from carmine.ext.tundra.errors import DataStoreError, NotStored
 from carmine.ext.tundra.s3 import S3DataStore
-from tests.ext.tundra.cloud import HASTY, Answers, Naps, Sent, naps, options, quick, wire
+from tests.ext.tundra.cloud import HASTY, Answers, Naps, Sent, make_bucket, naps, options, quick, wire
 from tests.ext.tundra.once import once
 from tests.ext.tundra.test_freezers import shown
 
@@ -42,7 +42,7 @@ PREFIXES = count()
 def shared() -> Any:
     """Give a client for all tests that do not hurt theirs; the bucket is there."""
     client = make_client("s3", options(), 16)
-    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    make_bucket(client, BUCKET)
     return client
 
 
@@ -309,7 +309,7 @@ class TestRefusals:
         for call in (lambda: store.put(b"k", b"1"), lambda: store.delete([b"k"]), lambda: list(store.scan())):
             with pytest.raises(DataStoreError, match="NoSuchBucket"):
                 call()
-        assert [one["Name"] for one in shared.list_buckets()["Buckets"]] == [BUCKET]
+        assert "no-such-bucket" not in [one["Name"] for one in shared.list_buckets()["Buckets"]]
 
 
 class TestPrivacy:
