@@ -1,0 +1,1 @@
+"""Sessions of web sites: a page that reads one, a page that changes one, beside the packages that people use."""
