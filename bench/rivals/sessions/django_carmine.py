@@ -7,6 +7,7 @@ from importlib import metadata
 import carmine
 from bench.rivals.sessions.base import Site
 from bench.rivals.sessions.django_pages import project
+from carmine.protocol import __impl__
 
 
 class Rival(Site):
@@ -23,4 +24,4 @@ class Rival(Site):
 
     def versions(self) -> dict[str, str]:
         """Return the versions."""
-        return {"carmine": carmine.__version__, "twin": carmine.protocol.__impl__, "django": metadata.version("django")}
+        return {"carmine": carmine.__version__, "twin": __impl__, "django": metadata.version("django")}

@@ -8,6 +8,7 @@ import carmine
 from bench.rivals.sessions.base import Site
 from bench.rivals.sessions.flask_pages import pages
 from carmine.ext.sessions.flask import CarmineSession
+from carmine.protocol import __impl__
 
 
 class Rival(Site):
@@ -20,4 +21,4 @@ class Rival(Site):
 
     def versions(self) -> dict[str, str]:
         """Return the versions."""
-        return {"carmine": carmine.__version__, "twin": carmine.protocol.__impl__, "flask": metadata.version("flask")}
+        return {"carmine": carmine.__version__, "twin": __impl__, "flask": metadata.version("flask")}

@@ -8,6 +8,7 @@ import carmine
 from bench.rivals.sessions.base import VIEWS, Site
 from carmine.ext.sessions import SessionStore
 from carmine.ext.sessions.wsgi import KEY, SessionMiddleware
+from carmine.protocol import __impl__
 
 
 def _pages(environ: Any, start_response: Any) -> list[bytes]:
@@ -25,4 +26,4 @@ class Rival(Site):
 
     def versions(self) -> dict[str, str]:
         """Return carmine's version."""
-        return {"carmine": carmine.__version__, "twin": carmine.protocol.__impl__}
+        return {"carmine": carmine.__version__, "twin": __impl__}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +19,15 @@ from tests.lab.matrix import scaled
 
 if TYPE_CHECKING:
     from tests.lab.servers import RedisServer
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("module", ["carmine.ext.sessions", "carmine.ext.sessions.wsgi"])
+def test_the_blocking_half_loads_no_asyncio(module: str) -> None:
+    code = f"import sys, {module}; print(*{{'asyncio', 'pickle', 'ssl', 'flask', 'django'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_s42_no_id_comes_twice() -> None:
