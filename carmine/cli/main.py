@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "demo": "a walk through what carmine does, on a server of its own",
     "doctor": "what this installation is, and what a server is like from here",
     "mq": "the message queue: a worker, and a look and a hand on queues",
+    "tundra": "archived keys: how many, whether they are sound, and all of them back after a disaster",
 }
 """Each is a module beside this one; only the one that is asked for is loaded."""
 
