@@ -62,6 +62,7 @@ def readable(client: carmine.Client[Any], store: TundraStore, wanted: dict[str, 
     """Check that every key can be had as it was last written; return how many had to be brought back."""
     here = client.mget(*wanted)
     away = [key for key, value in zip(wanted, here, strict=True) if value is None]
+    missing: list[str] = []
     for _ in range(20):  # what is brought back may leave memory again at once
         missing = []
         try:

@@ -53,9 +53,10 @@ def test_prefixes_are_no_patterns(server: RedisServer) -> None:
 
 def test_what_it_is_given_is_checked(server: RedisServer) -> None:
     with carmine.Client(server.url) as client:
-        for options in ({"prefix": ""}, {"prefix": 3}, {"limit": 0}, {"limit": 2**40}):
+        cases: list[dict[str, Any]] = [{"prefix": ""}, {"prefix": 3}, {"limit": 0}, {"limit": 2**40}]
+        for options in cases:
             with pytest.raises(UsageError):
-                RedisDataStore(client, **options)  # type: ignore[arg-type]
+                RedisDataStore(client, **options)
         with pytest.raises(UsageError, match="4 bytes and this datastore takes 3"):
             RedisDataStore(client, limit=3).put(b"k", b"abcd")
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_d09_fifty_at_once_ensure_one_key(
-    client: AsyncClient[Any], store: AsyncTundraStore, memory: MemoryStore
+    client: AsyncClient[Any], store: AsyncTundraStore, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """D09: one fetch, one restore, all succeed."""
     await client.set("k", "v")
@@ -39,7 +39,7 @@ async def test_d09_fifty_at_once_ensure_one_key(
         looked.append(1)
         return found
 
-    store._run_all = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(store, "_run_all", counted)
     everybody_has_looked = threading.Event()
     memory.after = lambda name, keys: everybody_has_looked.wait(20.0)
     jobs = [aio.spawn(store.ensure_keys, "k") for _ in range(50)]

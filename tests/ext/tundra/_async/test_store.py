@@ -115,7 +115,7 @@ async def test_what_is_no_key_is_refused_before_a_byte_is_sent(
 
 
 async def test_options_that_are_none_are_refused(client: AsyncClient[Any], memory: MemoryStore) -> None:
-    for options, told in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"redis_ttl": 3600}, "allow_short_ttl"),
         ({"redis_ttl": 0, "allow_short_ttl": True}, "redis_ttl"),
         ({"queue": ""}, "queue"),
@@ -123,9 +123,10 @@ async def test_options_that_are_none_are_refused(client: AsyncClient[Any], memor
         ({"freezer": 3}, "freezer"),
         ({"mac_keys": b"short"}, "16 random bytes"),
         ({"allow_unsealed": 1}, "allow_unsealed"),
-    ]:
+    ]
+    for options, told in cases:
         with pytest.raises(UsageError, match=told):
-            AsyncTundraStore(client, memory, **({"mac_keys": MAC_KEY} | options))  # type: ignore[arg-type]
+            AsyncTundraStore(client, memory, **({"mac_keys": MAC_KEY} | options))
     with pytest.raises(UsageError, match="a datastore has the methods"):
         AsyncTundraStore(client, object(), mac_keys=MAC_KEY)
     with pytest.raises(UsageError, match="at_most_once"):

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from tests.lab.servers import RedisServer
 
 
-def test_d09_fifty_at_once_ensure_one_key(client: Client[Any], store: TundraStore, memory: MemoryStore) -> None:
+def test_d09_fifty_at_once_ensure_one_key(
+    client: Client[Any], store: TundraStore, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """D09: one fetch, one restore, all succeed."""
     client.set("k", "v")
     archive(store, "k")
@@ -36,7 +38,7 @@ def test_d09_fifty_at_once_ensure_one_key(client: Client[Any], store: TundraStor
         looked.append(1)
         return found
 
-    store._run_all = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(store, "_run_all", counted)
     everybody_has_looked = threading.Event()
     memory.after = lambda name, keys: everybody_has_looked.wait(20.0)
     jobs = [threads.spawn(store.ensure_keys, "k") for _ in range(50)]

@@ -20,6 +20,8 @@ from tests.ext.tundra._sync.helpers import archive, ends, near, until, until_gon
 from tests.ext.tundra.stores import MAC_KEY, MemoryStore, failing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.lab.proxy import FaultProxy
     from tests.lab.servers import RedisServer
 
@@ -330,16 +332,30 @@ def test_d12_the_server_is_lost_in_the_middle_of_ensure(
             other = TundraStore(bad, memory, freezer=None, older=[store._freezer], mac_keys=MAC_KEY)
             other.ensure_keys("never")
             other._know()
-            memory.after = lambda name, keys, offset=offset: (proxy.mark(), proxy.cut_after.update(c2s=offset))  # type: ignore[misc]
+            memory.after = cutting(proxy, offset)
             failures: tuple[bytes, ...] = ()
             try:
                 other.ensure_keys(*keys)
             except NotRestored as problem:
                 failures = problem.keys
-            memory.after = lambda name, keys: None
+            memory.after = nothing
             proxy.heal()
             here = {key for key in keys if client.exists(key)}
             assert {key.encode() for key in keys} - {key.encode() for key in here} <= set(failures)
             other.ensure_keys(*keys)
         assert client.mget(*keys) == ["v" * 1000] * 10
     assert client.exists(*keys) == 10
+
+
+def cutting(proxy: FaultProxy, offset: int) -> Callable[[str, list[bytes]], object]:
+    """Return what cuts the connection after so many bytes more."""
+
+    def cut(name: str, keys: list[bytes]) -> None:
+        proxy.mark()
+        proxy.cut_after["c2s"] = offset
+
+    return cut
+
+
+def nothing(name: str, keys: list[bytes]) -> None:
+    """Let the datastore work."""
