@@ -55,7 +55,7 @@ class StubRunner:
         return Sample(wall, wall / 2)
 
 
-def launches(costs: dict[str, float], *, drift: float = 0.0, number: int = 4) -> list[dict[str, Times]]:
+def launches(costs: dict[str, float], *, drift: float = 0.0, number: int = 6) -> list[dict[str, Times]]:
     found = []
     for seed in range(number):
         machine = Machine(seed, drift=drift)
@@ -139,7 +139,7 @@ class TestSchedule:
         machine, log = Machine(5), list[str]()
         seats = {name: Seat(StubRunner(machine, 0.02, log, name), "w", 1) for name in "ABC"}
         measure.play(seats, 12, 0.02, machine.chance)
-        played = log[3:]  # one block each went into calibration
+        played = log[6:]  # two blocks each went into calibration
         rounds = [played[start : start + 6] for start in range(0, len(played), 6)]
         assert len(rounds) == 12
         assert all(order == order[::-1] and sorted(order) == sorted("AABBCC") for order in rounds)
@@ -149,6 +149,14 @@ class TestSchedule:
         for cost in (1e-7, 1e-5, 1e-3, 0.5):
             count = measure.calibrate(StubRunner(Machine(2), cost), "w", 0.02)
             assert count == 1 or 0.5 < count * cost / 0.02 < 2
+
+    def test_a_probe_that_was_interrupted_does_not_make_blocks_short(self) -> None:
+        class Interrupted(StubRunner):
+            def run(self, work: str, count: int) -> Sample:
+                wall = count * 1e-5 + (0.05 if self.machine.elapsed(1) and self.machine.blocks == 1 else 0)
+                return Sample(wall, wall)
+
+        assert measure.calibrate(Interrupted(Machine(1), 1e-5), "w", 0.02) == pytest.approx(2000, rel=0.01)
 
     def test_times_are_per_unit(self) -> None:
         machine = Machine(9)
@@ -183,7 +191,7 @@ class TestReport:
     def test_the_file_holds_every_sample(self) -> None:
         found = report.as_json({}, [self.outcome(1e-5, 1e-5)], [])
         (row,) = json.loads(json.dumps(found))["rows"]
-        assert len(row["samples"]) == 4
+        assert len(row["samples"]) == 6
         assert all(len(launch["carmine"]["wall"]) == 8 for launch in row["samples"])
 
 
