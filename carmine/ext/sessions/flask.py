@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from carmine import Client
     from carmine.types import Seconds, SerializerArg
 
-__all__ = ["CarmineSession", "FlaskSession", "NoSession", "SessionsDown"]
+__all__ = ["CarmineSession", "FlaskSession", "SessionsDown"]
 
 _log = logging.getLogger("carmine.sessions")
 
@@ -134,7 +134,7 @@ class FlaskSession(Session, SessionMixin):
             raise SessionsDown from problem
 
 
-class NoSession(NullSession):
+class _NoSession(NullSession):
     """The session of an application that has no client yet: it can be read, and is empty."""
 
     def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
@@ -177,7 +177,7 @@ class CarmineSession(SessionInterface):
         UsageError: An argument is none, or one too many.
     """
 
-    null_session_class = NoSession
+    null_session_class: type[NullSession] = _NoSession
 
     def __init__(
         self,

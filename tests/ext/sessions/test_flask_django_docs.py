@@ -50,4 +50,4 @@ def test_the_settings_for_django(server: RedisServer) -> None:
 def test_every_key_and_every_name_is_on_the_page() -> None:
     table = PAGE[PAGE.index("| key of `CARMINE_SESSIONS`") : PAGE.index("`SESSION_COOKIE_*`, `SESSION_COOKIE_AGE`")]
     assert set(re.findall(r"`(\w+)`", re.sub(r"(?m)^(\|[^|]*\|).*", r"\1", table))) - {"CARMINE_SESSIONS"} == set(KEYS)
-    assert {name for name in ours.__all__ if name not in PAGE} == {"FlaskSession", "NoSession"}
+    assert {name for name in ours.__all__ if name not in PAGE} == {"FlaskSession"}

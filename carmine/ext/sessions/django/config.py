@@ -58,15 +58,15 @@ class Config:
     __slots__ = ("_options", "clients", "is_lenient", "source")
 
     def __init__(self, source: Mapping[str, Any]) -> None:
-        self.source = source
+        self.source: Mapping[str, Any] = source
         try:
             _check_keys(source)
             policy = source.get("on_error", "raise")
             if policy not in _POLICIES:
                 raise UsageError('on_error must be "raise" or "anonymous"')
-            self.is_lenient = policy == "anonymous"
+            self.is_lenient: bool = policy == "anonymous"
             self._options = {name: source[name] for name in _OF_THE_STORE if name in source}
-            self.clients = _clients(source)
+            self.clients: Clients = _clients(source)
             self.store(None)  # what is wrong shows now; nothing is sent
         except UsageError as problem:
             raise ImproperlyConfigured(f"CARMINE_SESSIONS: {problem}") from problem
