@@ -193,10 +193,17 @@ class DynamoDBDataStore:
         """Yield every stored key once; see `DataStore.scan`. DynamoDB reads, and charges for, the whole table.
 
         Raises:
-            DataStoreError: The table cannot be read.
+            DataStoreError: The table cannot be read, or some items are not what was stored; all other keys came before.
         """
-        for item in self._table.scan({"part": ("=", HEAD), "ns": ("=", self._key_ns)}, ("key",)):
-            yield item["key"]
+        unreadable = 0
+        for item in self._table.scan({"part": ("=", HEAD), "ns": ("=", self._key_ns)}, ("id", "key")):
+            key = item.get("key")
+            if isinstance(key, bytes) and self._id(key) == item["id"]:
+                yield key
+            else:
+                unreadable += 1
+        if unreadable:
+            raise DataStoreError(f"{unreadable} items in DynamoDB are not what was stored")
 
     def sweep(self, older_than: float = 24 * 60 * 60) -> int:
         """Remove parts that writers which died have left behind; return how many. Reads the whole table.
