@@ -2,7 +2,7 @@
 
 URL is where the worker works, LOG where its handler writes what it does, undisturbed: `RPUSH started "mid attempt pid"`
 before, `RPUSH handled` the same after. A content "hang" waits until the list `go` has something, "exit" ends the
-process at once. TERM is a drain of two seconds. The first line of its output says that it works.
+process at once. TERM is a drain of one second. The first line of its output says that it works.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def by_threads(url: str, log_url: str, options: dict[str, Any]) -> bool:
             print("works", flush=True)  # noqa: T201 - its parent reads it
             while not told.wait(0.1):  # the kernel may give the signal to another thread, which does not end this wait
                 pass
-            return worker.stop(2.0)
+            return worker.stop(1.0)
 
 
 async def by_tasks(url: str, log_url: str, options: dict[str, Any]) -> bool:
@@ -63,7 +63,7 @@ async def by_tasks(url: str, log_url: str, options: dict[str, Any]) -> bool:
         async with AsyncWorker(client, "jobs", handle, **options) as worker:
             print("works", flush=True)  # noqa: T201
             await told.wait()
-            return await worker.stop(2.0)
+            return await worker.stop(1.0)
 
 
 def main() -> None:

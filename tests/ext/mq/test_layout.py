@@ -24,12 +24,11 @@ from carmine.ext.mq.programs import names, source
 from carmine.protocol import key_slot
 from tests.ext.mq.ancestor import T0, Ancestor
 from tests.lab.matrix import current_leg
+from tests.lab.servers import RedisServer
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Callable
-
-    from tests.lab.servers import RedisServer
+    from collections.abc import Iterator
 
 FOLDER = Path(programs_room.__file__).parent / "scripts"
 
@@ -100,12 +99,20 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "program", program)
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RedisServer]:
+    """Give a cluster of one node, which takes two seconds to start."""
+    with RedisServer(cluster=True) as started:
+        yield started
+
+
 @pytest.mark.cluster
 @pytest.mark.skipif(not current_leg().at_least_7, reason="#!lua came with Redis 7.0")
 @pytest.mark.parametrize("name", ["orders", "{tag}:orders"])
-def test_on_a_cluster(make_server: Callable[..., RedisServer], strict: None, name: str) -> None:
+def test_on_a_cluster(cluster: RedisServer, strict: None, name: str) -> None:
     """Every script, every branch: one slot, every key declared."""
-    server = make_server(cluster=True)
+    server = cluster
+    server.call("FLUSHALL")
     client = Client(server.url)
     client.is_cluster = True  # type: ignore[attr-defined]  # as the cluster client will say of itself
     with client:
@@ -122,10 +129,9 @@ def test_without_a_cluster_names_are_the_ancestors(server: RedisServer) -> None:
     assert {key for key in found if not key.startswith("carmine:mq:orders:")} == {REGISTRY}
 
 
-def test_a_key_of_another_slot_would_be_seen(make_server: Callable[..., RedisServer]) -> None:
-    if not current_leg().at_least_7:
-        pytest.skip("#!lua came with Redis 7.0")
-    with Client(make_server(cluster=True).url) as client:
+@pytest.mark.skipif(not current_leg().at_least_7, reason="#!lua came with Redis 7.0")
+def test_a_key_of_another_slot_would_be_seen(cluster: RedisServer) -> None:
+    with Client(cluster.url) as client:
         stray: Script[Any] = Script(client, Program("#!lua\nreturn redis.call('GET', ARGV[1])"))
         with pytest.raises(ServerError, match="do not hash to the same slot"):
             stray("{a}", "{b}")

@@ -14,6 +14,7 @@ local messages, messages_rq, lock_times, lock_times_rq, udts, locks, backoffs, n
 -- include: wipe
 
 local END = 'end-of-circle'
+local MOST_BYTES, AT_A_TIME = 8 * 1024 * 1024, 8 -- of contents: a reply has to arrive before its reader gives it up
 local most, scan, default_lease = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 if redis.call('EXISTS', paused) == 1 then return {'sleep', 'paused', tonumber(ARGV[9])} end
@@ -125,9 +126,29 @@ end
 
 local claims = {'handle', 0}
 
+-- Read contents, some at a time: once there is a lot, the rest of the mids stays for another poll.
+local function read(mids, is_due)
+  local contents, bytes = {}, 0
+  while #contents < #mids and bytes < MOST_BYTES do
+    local first = #contents + 1
+    local some = redis.call('HMGET', messages, unpack(mids, first, math.min(first + AT_A_TIME - 1, #mids)))
+    for _, content in ipairs(some) do
+      contents[#contents + 1] = content
+      bytes = bytes + (content and #content or 0)
+    end
+  end
+  local later = {}
+  for i = #mids, #contents + 1, -1 do
+    if not is_due[mids[i]] then later[#later + 1] = mids[i] end -- else the index still has it
+    mids[i] = nil
+  end
+  if #later > 0 then redis.call('RPUSH', mids_ready, unpack(later)) end
+  return contents
+end
+
 -- Hold what is to be handled: a lease and a fence for each.
-local function claim(mids, in_circle)
-  local contents = redis.call('HMGET', messages, unpack(mids))
+local function claim(mids, in_circle, is_due)
+  local contents = read(mids, is_due)
   local attempts = redis.call('HMGET', nattempts, unpack(mids))
   local leases = redis.call('HMGET', lock_times, unpack(mids))
   local born = redis.call('HMGET', udts, unpack(mids))
@@ -178,8 +199,8 @@ local function take(from_due, due_times, from_ready)
   local lock = redis.call('HMGET', locks, unpack(all))
   local rest = redis.call('HMGET', backoffs, unpack(all))
   local is_done = redis.call('SMISMEMBER', done, unpack(all))
-  local in_circle, born = {}, {}
-  for _, mid in ipairs(from_due) do in_circle[mid] = true end
+  local in_circle, is_due, born = {}, {}, {}
+  for _, mid in ipairs(from_due) do in_circle[mid], is_due[mid] = true, true end
   if #from_ready > 0 then
     born = redis.call('HMGET', udts, unpack(from_ready))
     local in_due = redis.call('ZMSCORE', due, unpack(from_ready))
@@ -231,7 +252,7 @@ local function take(from_due, due_times, from_ready)
   end
   if k > 1 then redis.call('LTRIM', mids_ready, 0, -k) end
   collect(gone, gone_circled)
-  if #chosen > 0 then claim(chosen, in_circle) end
+  if #chosen > 0 then claim(chosen, in_circle, is_due) end
 end
 
 local function newest_last(list)
