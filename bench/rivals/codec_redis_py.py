@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import redis  # type: ignore[import-not-found]
-from redis._parsers.encoders import Encoder  # type: ignore[import-not-found]
-from redis._parsers.resp3 import _RESP3Parser  # type: ignore[import-not-found]
-from redis.connection import PythonRespSerializer  # type: ignore[import-not-found]
+import redis
+from redis._parsers.encoders import Encoder
+from redis._parsers.resp3 import _RESP3Parser
+from redis.connection import PythonRespSerializer
 
 from bench import blobs
 from bench.rivals.work import Work, repeated

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import hiredis  # type: ignore[import-not-found]
-import redis  # type: ignore[import-not-found]
-import redis.asyncio  # type: ignore[import-not-found]
+import redis
+import redis.asyncio
 
 from bench import data
 from bench.rivals.tasks import Loop

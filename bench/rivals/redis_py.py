@@ -6,8 +6,8 @@ import os
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-import redis  # type: ignore[import-not-found]
-from redis.utils import HIREDIS_AVAILABLE  # type: ignore[import-not-found]
+import redis
+from redis.utils import HIREDIS_AVAILABLE
 
 from bench import data
 from bench.rivals.work import Work, checked, repeated, threaded

@@ -6,7 +6,7 @@ import time
 import uuid
 from importlib import metadata
 
-import redis  # type: ignore[import-not-found]
+import redis
 
 from bench.rivals.locks.base import NAME, TTL, LockRival, Release
 

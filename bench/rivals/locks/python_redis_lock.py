@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-import redis  # type: ignore[import-not-found]
+import redis
 import redis_lock  # type: ignore[import-not-found]
 
 from bench.rivals.locks.base import NAME, TTL, LockRival, Release

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-import redis  # type: ignore[import-not-found]
+import redis
 
 from bench.rivals.locks.base import NAME, TTL, LockRival, Release
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-import redis  # type: ignore[import-not-found]
+import redis
 from celery import Celery  # type: ignore[import-not-found]
 
 from bench.rivals.queues.base import QueueRival

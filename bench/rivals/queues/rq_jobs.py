@@ -6,7 +6,7 @@ from datetime import timedelta
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-import redis  # type: ignore[import-not-found]
+import redis
 import rq  # type: ignore[import-not-found]
 
 from bench.rivals.queues.base import QueueRival

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import metadata
 
-from redis.asyncio import Redis  # type: ignore[import-not-found]
+from redis.asyncio import Redis
 from taskiq.__main__ import main  # type: ignore[import-not-found]
 from taskiq_redis import ListQueueBroker  # type: ignore[import-not-found]
 
