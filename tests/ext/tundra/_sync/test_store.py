@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carmine._bridge import threads
 from carmine.client._sync.client import Client
 from carmine.errors import UsageError
 from carmine.ext.tundra._sync.store import TundraStore
 from carmine.ext.tundra.core.failures import KeysMissing, NotEvicted, NotRestored, StaleArchive
 from carmine.ext.tundra.errors import NotStored, UnsealedWarning
-from tests.ext.tundra._sync.helpers import archive, ends, near, until_gone
+from tests.ext.tundra._sync.helpers import archive, ends, near
 from tests.ext.tundra.stores import MAC_KEY, MemoryStore
 
 if TYPE_CHECKING:
@@ -127,147 +126,6 @@ def test_options_that_are_none_are_refused(client: Client[Any], memory: MemorySt
     with pytest.warns(UnsealedWarning, match="mac_keys"):
         TundraStore(client, memory)
     TundraStore(client, memory, mac_keys=MAC_KEY, redis_ttl=36_000)
-
-
-# A key's own time. ---------------------------------------------------------------------------------------------------
-
-
-def test_an_own_time_is_kept_through_everything(client: Client[Any], lending: TundraStore) -> None:
-    """Later than the time lent, so that the key leaves memory before it is over."""
-    client.set("k", "v", ex=5000)
-    own = ends(client, "k")
-    lending.dirty("k")
-    assert ends(client, "k") == -1, "nothing expires before its archive is confirmed"
-    archive(lending)
-    lent = client.pttl("k")
-    assert 50_000 < lent <= 60_000
-    client.append("k", "w")
-    lending.dirty("k")
-    assert ends(client, "k") == -1
-    archive(lending)
-    assert lending.evict("k") == 1
-    lending.ensure_keys("k")
-    assert 50_000 < client.pttl("k") <= 60_000
-    plain = TundraStore(client, lending._shelf.datastore, mac_keys=MAC_KEY)
-    assert plain.evict("k") == 1
-    plain.ensure_keys("k")
-    assert near(ends(client, "k"), own), "its own time is what it was"
-    assert client.get("k") == "vw"
-
-
-def test_an_own_time_that_is_earlier_than_what_is_lent(client: Client[Any], lending: TundraStore) -> None:
-    client.set("k", "v", ex=30)
-    own = ends(client, "k")
-    archive(lending, "k")
-    assert near(ends(client, "k"), own)
-    lending.ensure_keys("k")
-    assert near(ends(client, "k"), own), "not longer"
-    client.expire("k", 40)
-    own = ends(client, "k")
-    lending.ensure_keys("k")
-    archive(lending, "k")
-    assert near(ends(client, "k"), own)
-
-
-def test_no_time_is_invented(client: Client[Any], store: TundraStore, lending: TundraStore) -> None:
-    client.set("k", "v")
-    archive(store, "k")
-    assert client.ttl("k") == -1
-    store.evict("k")
-    store.ensure_keys("k")
-    assert client.ttl("k") == -1
-    archive(lending, "k")  # lends a minute
-    client.set("k", "w")  # takes it away
-    lending.ensure_keys("k")
-    assert client.ttl("k") == -1
-    archive(lending, "k")
-    archive(store, "k")  # one that lends nothing takes the other's loan for none of its business
-    assert client.ttl("k") == -1
-
-
-def test_a_loan_is_extended_by_asking_for_the_key(client: Client[Any], lending: TundraStore) -> None:
-    client.set("k", "v")
-    archive(lending, "k")
-    marks = lending._marks
-    at = ends(client, "k") - 30_000
-    client.pexpireat("k", at)
-    client.zadd(marks.lent, {"k": at})
-    lending.ensure_keys("k")
-    assert 55_000 < client.pttl("k") <= 60_000
-    client.expire("k", 20)
-    lending.ensure_keys("k")
-    assert client.pttl("k") <= 20_000, "an expiry of the application's is left alone"
-
-
-def test_a_key_whose_own_time_is_over_is_not_brought_back(
-    client: Client[Any], store: TundraStore, memory: MemoryStore
-) -> None:
-    client.set("k", "v", px=300)
-    archive(store, "k")
-    assert store.evict("k") == 1
-    until_time(client, store, "k")
-    store.ensure_keys("k")
-    assert not client.exists("k")
-    assert store.restore_all() == (0, 0, 0, 1, {})
-    assert not client.exists("k")
-    assert store.worker().sweep() == 1
-    assert memory.blobs == {}
-    assert client.zcard(store._marks.own) == client.scard(store._marks.evictable) == 0
-
-
-def until_time(client: Client[Any], store: TundraStore, key: str) -> None:
-    """Wait until a key's own time, as it is noted, is over."""
-    end = client.zscore(store._marks.own, key)
-    assert end is not None
-    while True:
-        seconds, microseconds = client.time()
-        if seconds * 1000 + microseconds / 1000 > end + 1:
-            return
-        threads.sleep(0.005)
-
-
-def test_a_key_that_waits_beyond_its_own_time_is_deleted(
-    client: Client[Any], store: TundraStore, memory: MemoryStore
-) -> None:
-    """By whoever comes first: who asks for it, a worker, or a sweep."""
-    for number in range(3):
-        key = f"k{number}"
-        client.set(key, "v", px=30)
-        store.dirty(key)
-        until_time(client, store, key)
-        assert client.exists(key) == 1
-        if number == 0:
-            store.ensure_keys(key)
-        elif number == 1:
-            archive(store)
-        else:
-            store.worker().sweep()
-        assert not client.exists(key)
-    archive(store)
-    assert memory.blobs == {}
-    assert (store.stats())[:3] == (0, 0, 0.0)
-
-
-def test_a_key_written_again_after_its_time_is_a_new_one(client: Client[Any], store: TundraStore) -> None:
-    client.set("k", "v", px=30)
-    store.dirty("k")
-    until_time(client, store, "k")
-    client.set("k", "new")
-    archive(store, "k")
-    assert client.get("k") == "new"
-    assert client.ttl("k") == -1
-
-
-def test_a_loan_ends_and_the_key_comes_back(client: Client[Any], memory: MemoryStore) -> None:
-    brief = TundraStore(client, memory, mac_keys=MAC_KEY, redis_ttl=0.05, allow_short_ttl=True)
-    client.set("k", "v", ex=5000)
-    own = ends(client, "k")
-    archive(brief, "k")
-    until_gone(client, "k")
-    lasting = TundraStore(client, memory, mac_keys=MAC_KEY)
-    lasting.ensure_keys("k")
-    assert client.get("k") == "v"
-    assert near(ends(client, "k"), own)
 
 
 # Asking for keys. ----------------------------------------------------------------------------------------------------
