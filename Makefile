@@ -40,7 +40,8 @@ lint: venv ## ruff, codespell, cython-lint
 types: venv ## mypy --strict; basedpyright on the package and on its public surface
 	@$(BIN)/mypy
 	@$(BIN)/basedpyright --level error
-	@mkdir -p build/public && cd build/public && PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/basedpyright \
+	@mkdir -p build/public && cd build/public && \
+		PYTHONPATH=$(CURDIR):$$($(CURDIR)/$(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))') $(CURDIR)/$(BIN)/basedpyright \
 		--pythonpath $(CURDIR)/$(PY) --verifytypes carmine --ignoreexternal >report.txt || { cat report.txt; exit 1; }
 
 contracts: venv ## which way imports point

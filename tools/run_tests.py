@@ -102,9 +102,11 @@ def passes(group: str, impls: tuple[str, ...]) -> list[Pass]:
                 for impl in impls
                 for half in (0, 1)
             ]
-        case "integration" | "ext":
-            place = f"tests/{group}"
-            return [Pass(f"{group} valkey91 {impl}", (place,), impl=impl, server="valkey91") for impl in impls]
+        case "integration":
+            return [Pass(f"integration valkey91 {i}", ("tests/integration",), impl=i, server="valkey91") for i in impls]
+        case "ext":
+            ext = [Pass(f"ext valkey91 {impl}", ("tests/ext",), impl=impl, server="valkey91") for impl in impls]
+            return [ext[0], *(one._replace(marks="not one_twin") for one in ext[1:])]
         case "servers":
             folder, marks = ("tests/integration",), "not one_server"
             return [Pass(f"integration {s}", folder, impl=impls[0], server=s, marks=marks) for s in OLD_AND_OTHER]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.lab.servers import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 
 @pytest.fixture
 def queue(server: RedisServer) -> Iterator[Queue]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.lab.servers import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 STATUSES = {
     "q": "queued",
     "q-b": "queued-with-backoff",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.lab.servers import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
 
 WITHOUT_RICH = "import sys; sys.modules['rich'] = None; from carmine.cli.main import main; sys.exit(main())"

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from tests.lab.servers import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 HANDLER = {"sync": "handlers:handle", "async": "handlers:handle_async"}
 
 

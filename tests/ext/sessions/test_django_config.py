@@ -21,6 +21,8 @@ from tests.ext.sessions.planting import key_in
 if TYPE_CHECKING:
     from tests.lab.servers import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 HERE = "tests.ext.sessions.test_django_config"
 
 # What a project may have somewhere in its own modules.

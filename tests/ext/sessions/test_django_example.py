@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.lab.servers import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "sessions_django" / "serve.py"
 ADA = {"name": "ada", "password": "lovelace"}
 

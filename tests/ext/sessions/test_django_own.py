@@ -17,6 +17,8 @@ from tests.ext.sessions.django_kit.source import ROOT, own_tests, version_of
 if TYPE_CHECKING:
     from tests.lab.servers import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 
 def newest() -> Path | None:
     """Return the newest other Python of this checkout: it may have a newer Django."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from tests.lab.servers import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 UNKNOWN = "u" * 43
 """Of the right form, and nobody's."""
 

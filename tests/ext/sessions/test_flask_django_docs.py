@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from django.test import override_settings
 
 from carmine.ext.sessions import flask as ours
@@ -16,6 +17,8 @@ from tests.integration.test_readme import blocks, play
 
 if TYPE_CHECKING:
     from tests.lab.servers import RedisServer
+
+pytestmark = pytest.mark.one_twin
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "sessions_frameworks.md").read_text(encoding="utf-8")
 FLASK, DJANGO = blocks("python", PAGE)

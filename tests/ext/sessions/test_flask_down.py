@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.lab.proxy import FaultProxy
     from tests.lab.servers import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 TIMEOUT = 0.25
 """Seconds that a question may take where nothing will come; elsewhere a busy machine has more."""
 
