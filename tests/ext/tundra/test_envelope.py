@@ -291,6 +291,16 @@ def test_the_header_says_where_it_came_from() -> None:
     assert unseal(b"key", made(server=long)).server == "é" * 127
 
 
+def test_a_header_that_does_not_fit_its_payload_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S-63: the RDB version is compared with the target's before RESTORE, so it must be the payload's own."""
+    with monkeypatch.context() as patch:
+        patch.setattr(envelope, "rdb_version_of", lambda payload: 5)
+        lying = made(mac_key=SECRET)
+    with pytest.raises(DamagedEnvelope, match="does not fit") as caught:
+        unseal(b"key", lying, mac_keys=SECRET)
+    assert caught.value.key == b"key"
+
+
 def test_other_programs_bytes_and_later_versions_are_told_apart() -> None:
     blob = made()
     with pytest.raises(ForeignEnvelope, match="no archive of Tundra's"):

@@ -212,6 +212,27 @@ class TestFetch:
         with pytest.raises(UsageError, match="limit="):
             small.put(b"k", bytes(1001))
 
+    def test_a_body_beyond_the_limit_is_not_even_begun(self, client: Any) -> None:
+        """S-66: its length is told before it comes."""
+
+        class Unread:
+            is_closed = False
+
+            def read(self, size: int) -> bytes:
+                raise AssertionError("it was read")
+
+            def close(self) -> None:
+                self.is_closed = True
+
+        class Told:
+            meta, body = client.meta, Unread()
+
+            def get_object(self, **_: Any) -> dict[str, Any]:
+                return {"ContentLength": 1 << 40, "Body": self.body}
+
+        error(S3DataStore(BUCKET, client=Told(), limit=10).fetch([b"k"])[0], "longer than 10 bytes", is_transient=False)
+        assert Told.body.is_closed
+
     def test_exchanged_objects_are_noticed(self, shared: Any, prefix: str, naps: Naps) -> None:
         """D05."""
         store = S3DataStore(BUCKET, prefix, client=shared)
