@@ -162,8 +162,9 @@ def as_bytes(value: Any) -> Any:
     if isinstance(value, ScanPage):
         return ScanPage(value.cursor, as_bytes(value.items))
     if isinstance(value, tuple):
+        made: Any = type(value)
         parts = map(as_bytes, value)
-        return type(value)._make(parts) if hasattr(value, "_make") else tuple(parts)
+        return made._make(parts) if hasattr(made, "_make") else tuple(parts)
     return value
 
 

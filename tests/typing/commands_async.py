@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any, assert_type
 
 from carmine.commands._async import AsyncCommands
+from carmine.commands.administration import LoggedCommand
+from carmine.commands.cluster import ClusterNode, ClusterPage
 from carmine.commands.server import SlowCommand
 from carmine.commands.string_parts import LcsMatches
 from carmine.types import (
@@ -194,6 +196,14 @@ async def text(c: AsyncCommands[str], flag: bool, count: int | None, name: str |
         await c.vsim("v", element="a", withscores=flag, withattribs=flag),
         list[str] | list[ScoredMember[str]] | list[VectorMatch[str]],
     )
+    assert_type(await c.cluster_info(), dict[str, int | str])
+    assert_type(await c.cluster_nodes(), list[ClusterNode])
+    assert_type(await c.cluster_getkeysinslot(1, 2), list[str])
+    assert_type(await c.clusterscan(match="a*"), ClusterPage[str])
+    assert_type(await c.commandlog_get(5), list[LoggedCommand])
+    assert_type(await c.module_list(), list[dict[str, Any]])
+    assert_type(await c.shutdown(abort=True), bool)
+    assert_type(await c.slowlog_help(), list[str])
 
 
 async def raw(c: AsyncCommands[bytes], flag: bool, count: int | None, name: str | None) -> None:
@@ -361,6 +371,14 @@ async def raw(c: AsyncCommands[bytes], flag: bool, count: int | None, name: str 
         await c.vsim("v", element="a", withscores=flag, withattribs=flag),
         list[bytes] | list[ScoredMember[bytes]] | list[VectorMatch[bytes]],
     )
+    assert_type(await c.cluster_info(), dict[str, int | str])
+    assert_type(await c.cluster_nodes(), list[ClusterNode])
+    assert_type(await c.cluster_getkeysinslot(1, 2), list[bytes])
+    assert_type(await c.clusterscan(match="a*"), ClusterPage[bytes])
+    assert_type(await c.commandlog_get(5), list[LoggedCommand])
+    assert_type(await c.module_list(), list[dict[str, Any]])
+    assert_type(await c.shutdown(abort=True), bool)
+    assert_type(await c.slowlog_help(), list[str])
 
 
 async def wrong(c: AsyncCommands[str]) -> None:

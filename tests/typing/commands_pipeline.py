@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any, assert_type
 
 from carmine.commands._pipeline import PipelineCommands
+from carmine.commands.administration import LoggedCommand
+from carmine.commands.cluster import ClusterNode, ClusterPage
 from carmine.commands.command import Reply
 from carmine.commands.server import SlowCommand
 from carmine.commands.string_parts import LcsMatches
@@ -195,6 +197,14 @@ def text(c: PipelineCommands[str], flag: bool, count: int | None, name: str | No
         c.vsim("v", element="a", withscores=flag, withattribs=flag),
         Reply[list[str] | list[ScoredMember[str]] | list[VectorMatch[str]]],
     )
+    assert_type(c.cluster_info(), Reply[dict[str, int | str]])
+    assert_type(c.cluster_nodes(), Reply[list[ClusterNode]])
+    assert_type(c.cluster_getkeysinslot(1, 2), Reply[list[str]])
+    assert_type(c.clusterscan(match="a*"), Reply[ClusterPage[str]])
+    assert_type(c.commandlog_get(5), Reply[list[LoggedCommand]])
+    assert_type(c.module_list(), Reply[list[dict[str, Any]]])
+    assert_type(c.shutdown(abort=True), Reply[bool])
+    assert_type(c.slowlog_help(), Reply[list[str]])
 
 
 def raw(c: PipelineCommands[bytes], flag: bool, count: int | None, name: str | None) -> None:
@@ -362,6 +372,14 @@ def raw(c: PipelineCommands[bytes], flag: bool, count: int | None, name: str | N
         c.vsim("v", element="a", withscores=flag, withattribs=flag),
         Reply[list[bytes] | list[ScoredMember[bytes]] | list[VectorMatch[bytes]]],
     )
+    assert_type(c.cluster_info(), Reply[dict[str, int | str]])
+    assert_type(c.cluster_nodes(), Reply[list[ClusterNode]])
+    assert_type(c.cluster_getkeysinslot(1, 2), Reply[list[bytes]])
+    assert_type(c.clusterscan(match="a*"), Reply[ClusterPage[bytes]])
+    assert_type(c.commandlog_get(5), Reply[list[LoggedCommand]])
+    assert_type(c.module_list(), Reply[list[dict[str, Any]]])
+    assert_type(c.shutdown(abort=True), Reply[bool])
+    assert_type(c.slowlog_help(), Reply[list[str]])
 
 
 def wrong(c: PipelineCommands[str]) -> None:

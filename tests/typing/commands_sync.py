@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any, assert_type
 
 from carmine.commands._sync import Commands
+from carmine.commands.administration import LoggedCommand
+from carmine.commands.cluster import ClusterNode, ClusterPage
 from carmine.commands.server import SlowCommand
 from carmine.commands.string_parts import LcsMatches
 from carmine.types import (
@@ -193,6 +195,14 @@ def text(c: Commands[str], flag: bool, count: int | None, name: str | None) -> N
         c.vsim("v", element="a", withscores=flag, withattribs=flag),
         list[str] | list[ScoredMember[str]] | list[VectorMatch[str]],
     )
+    assert_type(c.cluster_info(), dict[str, int | str])
+    assert_type(c.cluster_nodes(), list[ClusterNode])
+    assert_type(c.cluster_getkeysinslot(1, 2), list[str])
+    assert_type(c.clusterscan(match="a*"), ClusterPage[str])
+    assert_type(c.commandlog_get(5), list[LoggedCommand])
+    assert_type(c.module_list(), list[dict[str, Any]])
+    assert_type(c.shutdown(abort=True), bool)
+    assert_type(c.slowlog_help(), list[str])
 
 
 def raw(c: Commands[bytes], flag: bool, count: int | None, name: str | None) -> None:
@@ -359,6 +369,14 @@ def raw(c: Commands[bytes], flag: bool, count: int | None, name: str | None) -> 
         c.vsim("v", element="a", withscores=flag, withattribs=flag),
         list[bytes] | list[ScoredMember[bytes]] | list[VectorMatch[bytes]],
     )
+    assert_type(c.cluster_info(), dict[str, int | str])
+    assert_type(c.cluster_nodes(), list[ClusterNode])
+    assert_type(c.cluster_getkeysinslot(1, 2), list[bytes])
+    assert_type(c.clusterscan(match="a*"), ClusterPage[bytes])
+    assert_type(c.commandlog_get(5), list[LoggedCommand])
+    assert_type(c.module_list(), list[dict[str, Any]])
+    assert_type(c.shutdown(abort=True), bool)
+    assert_type(c.slowlog_help(), list[str])
 
 
 def wrong(c: Commands[str]) -> None:
