@@ -11,6 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 import carmine
 from carmine.ext.sessions import Session, SessionGone, SessionStore
+from carmine.ext.sessions.core.session import Act
 from carmine.ext.sessions.keys import is_id
 from tests.lab.matrix import scaled
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from tests.lab.servers import RedisServer
 
 DATA = st.dictionaries(st.sampled_from("abc"), st.integers(0, 3) | st.lists(st.integers(0, 3), max_size=2), max_size=3)
+
+
+class Opened:
+    """A request's session, what it knows of what is stored, and whether it is to have another id."""
+
+    def __init__(self, session: Session, known: dict[str, Any]) -> None:
+        self.session = session
+        self.known = known
+        self.moves = False
 
 
 class Machine(RuleBasedStateMachine):
@@ -90,36 +100,37 @@ class Machine(RuleBasedStateMachine):
         return self._born(self.store.regenerate(id, data, begin_anew=begin_anew), kept)
 
     @rule(target=sessions, id=ids)
-    def open(self, id: str) -> tuple[str, dict[str, Any], Session]:
+    def open(self, id: str) -> Opened:
         frozen = self.store.fetch(id)
-        return id, dict(self.model.get(id, {})), Session(self.store.contents, id, lambda: frozen)
+        known = dict(self.model.get(id, {}))
+        return Opened(Session(self.store.contents, id, lambda: frozen), known)
 
     @rule(target=ids, opened=sessions, change=DATA, how=st.sampled_from(["update", "regenerate", "invalidate"]))
-    def save(self, opened: tuple[str, dict[str, Any], Session], change: dict[str, Any], how: str) -> Any:
+    def save(self, opened: Opened, change: dict[str, Any], how: str) -> Any:
         """A request that began some time ago: others may have been faster."""
-        session = opened[2]
-        was = session.id  # the session may have been saved before, under another id
-        before = dict(session)
+        session = opened.session
+        was = session.id  # it may have been saved before, under another id
+        is_there = was in self.model
         if how != "update":
             getattr(session, how)()
         session.update(change)
         after = dict(session)
-        is_there = was in self.model
-        if was is not None and not is_there and how != "invalidate" and (after != before or how == "regenerate"):
+        opened.moves |= how == "regenerate"
+        is_changed = after != opened.known  # a change that could not be saved waits for the next time
+        if was is not None and not is_there and how != "invalidate" and (is_changed or opened.moves):
             with pytest.raises(SessionGone):
                 self.store.save(session)
             return multiple()
-        self.store.save(session)
-        assert was is not None or is_there is False
+        if self.store.save(session).act is not Act.NOTHING:
+            opened.known, opened.moves = after, False
         if session.id == was:
-            if was is not None and after != before:
+            if was is not None and is_changed:
                 self.model[was] = after
             return multiple()
+        kept = after
         if was is not None and is_there:
-            kept = after if after != before or how == "invalidate" else self.model[was]
+            kept = after if is_changed or how == "invalidate" else self.model[was]
             self._end(was)
-        else:
-            kept = after
         return multiple() if session.id is None else self._born(session.id, kept)
 
     @invariant()

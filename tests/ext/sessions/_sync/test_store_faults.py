@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from carmine.client._sync.client import Client
-from carmine.errors import CarmineError, NetworkError, Outcome, ReadOnlyError, ServerError
+from carmine.errors import CarmineError, NetworkError, Outcome, ServerError
 from carmine.ext.sessions._sync.store import SessionStore
 from carmine.ext.sessions.errors import is_outage
 from carmine.retry import Retry
@@ -135,8 +135,9 @@ def test_w06_a_replica_that_is_behind_vouches_for_nobody(server: RedisServer, st
         assert store.delete(id)
         stale = SessionStore(behind, rolling=True)
         for name, *data in (("read",), ("touch",), ("update", {}), ("delete",), ("regenerate",), ("write", {})):
-            with pytest.raises(ReadOnlyError) as caught:
+            with pytest.raises(ServerError) as caught:
                 getattr(stale, name)(id, *data)
+            assert "READONLY" in caught.value.message  # 6.2 puts its own words before it
             assert is_outage(caught.value)
         assert replica.call("DBSIZE") == 1
         assert store.read(id) is None
