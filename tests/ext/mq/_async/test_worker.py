@@ -430,3 +430,26 @@ async def test_what_cannot_handle_is_refused(client: AsyncClient[Any]) -> None:
     not_one: Any = "handler"
     with pytest.raises(UsageError, match="function"):
         AsyncWorker(client, "jobs", not_one)
+
+
+async def test_19_maintenance_of_a_queue_whose_turn_never_comes(
+    client: AsyncClient[Any], queue: AsyncQueue, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strict order: the first one always has a message, and a hand is often free; the second is tidied all the same."""
+    monkeypatch.setattr(feeder, "_TIDY", 0.05)
+    low = AsyncQueue(client, "low")
+    await low.enqueue("v", mid="done")
+    assert await low.finish(await claim_one(low))
+
+    async def handler(message: AsyncMessage) -> None:
+        await queue.enqueue("v")
+        await seen.quick(message)
+
+    await queue.enqueue_many(["v"] * 20)
+    worker = AsyncWorker(client, [queue, low], handler, concurrency=4)
+    async with worker:
+        began = time.monotonic()
+        while await low.size():
+            assert time.monotonic() - began < 5.0, "what is done there is not collected"
+            await aio.sleep(0.005)
+        assert worker.status().counts["claimed"] > 0

@@ -414,3 +414,26 @@ def test_what_cannot_handle_is_refused(client: Client[Any]) -> None:
     not_one: Any = "handler"
     with pytest.raises(UsageError, match="function"):
         Worker(client, "jobs", not_one)
+
+
+def test_19_maintenance_of_a_queue_whose_turn_never_comes(
+    client: Client[Any], queue: Queue, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strict order: the first one always has a message, and a hand is often free; the second is tidied all the same."""
+    monkeypatch.setattr(feeder, "_TIDY", 0.05)
+    low = Queue(client, "low")
+    low.enqueue("v", mid="done")
+    assert low.finish(claim_one(low))
+
+    def handler(message: Message) -> None:
+        queue.enqueue("v")
+        seen.quick(message)
+
+    queue.enqueue_many(["v"] * 20)
+    worker = Worker(client, [queue, low], handler, concurrency=4)
+    with worker:
+        began = time.monotonic()
+        while low.size():
+            assert time.monotonic() - began < 5.0, "what is done there is not collected"
+            threads.sleep(0.005)
+        assert worker.status().counts["claimed"] > 0
