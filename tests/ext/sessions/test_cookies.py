@@ -15,7 +15,7 @@ from carmine.ext.sessions.keys import Keys, is_id
 from tests.ext.sessions.planting import HOSTILE
 from tests.lab.matrix import scaled
 
-pytestmark = pytest.mark.one_server
+pytestmark = pytest.mark.one_twin
 
 ID = "Abc-_9" + "i" * 37
 OTHER = "o" * 43

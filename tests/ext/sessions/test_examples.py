@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tests.lab.proxy import FaultProxy
     from tests.lab.servers import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 UNKNOWN = "u" * 43
 
 

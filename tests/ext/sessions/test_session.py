@@ -22,7 +22,7 @@ from tests.lab.matrix import scaled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.one_server
+pytestmark = pytest.mark.one_twin
 
 CONTENTS = Contents(None, 1000)
 ID = "i" * 43

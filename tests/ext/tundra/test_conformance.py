@@ -14,13 +14,12 @@ from carmine.ext.tundra.conformance import HOSTILE_KEYS, DataStoreSuite, NotConf
 from carmine.ext.tundra.datastore import AsyncDataStore, DataStore
 from carmine.ext.tundra.errors import DataStoreError
 from tests.ext.tundra.broken_stores import BROKEN, NamesInLatin, RefusesToDeleteNothing, Sound
-from tests.ext.tundra.once import once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = once
+pytestmark = pytest.mark.one_twin
 
 CHECKS = sorted(name for name in dir(DataStoreSuite) if name.startswith("test_"))
 

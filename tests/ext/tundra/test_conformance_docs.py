@@ -6,15 +6,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from carmine.ext.tundra import entry, envelope
 from tests.ext.tundra.cloud import make_bucket, options, quick
 from tests.ext.tundra.disks import place
-from tests.ext.tundra.once import once
 from tests.integration.test_readme import blocks, play
 
 __all__ = ["place"]
 
-pytestmark = once
+pytestmark = pytest.mark.one_twin
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "datastores.md").read_text(encoding="utf-8")
 

@@ -22,14 +22,16 @@ from carmine.ext.tundra.conformance import HOSTILE_KEYS, DataStoreSuite
 from carmine.ext.tundra.disk import DiskDataStore
 from carmine.ext.tundra.errors import DataStoreError, NotStored
 from tests.ext.tundra.disks import drafts, file_of, files, paths_only, place
-from tests.ext.tundra.once import once
 
 if TYPE_CHECKING:
     from carmine.ext.tundra.datastore import DataStore
 
 __all__ = ["paths_only", "place"]
 
-pytestmark = [once, pytest.mark.skipif(sys.platform == "win32", reason="modes and links are POSIX's here")]
+pytestmark = [
+    pytest.mark.one_twin,
+    pytest.mark.skipif(sys.platform == "win32", reason="modes and links are POSIX's here"),
+]
 
 
 @pytest.mark.usefixtures("paths_only")

@@ -19,7 +19,6 @@ from carmine.ext.tundra.disk import DiskDataStore
 from carmine.ext.tundra.errors import DataStoreError, NotStored
 from tests.ext.tundra.disk_writer import KEYS, is_whole
 from tests.ext.tundra.disks import drafts, files, paths_only, place
-from tests.ext.tundra.once import once
 from tests.lab.matrix import scaled
 
 if TYPE_CHECKING:
@@ -28,7 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["paths_only", "place"]
 
-pytestmark = [once, pytest.mark.skipif(sys.platform == "win32", reason="limits and signals are POSIX's here")]
+pytestmark = [
+    pytest.mark.one_twin,
+    pytest.mark.skipif(sys.platform == "win32", reason="limits and signals are POSIX's here"),
+]
 
 
 class Calls:

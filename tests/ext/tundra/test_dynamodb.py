@@ -11,7 +11,6 @@ from carmine.ext.tundra.conformance import DataStoreSuite
 from carmine.ext.tundra.dynamodb import DynamoDBDataStore
 from carmine.ext.tundra.errors import DataStoreError, NotStored
 from tests.ext.tundra.cloud import HASTY, Answers, Naps, naps, options, quick, wire
-from tests.ext.tundra.once import once
 from tests.ext.tundra.tables import LARGE, TABLE, Lazy, client, error, items, shared, space
 from tests.ext.tundra.test_freezers import shown
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["client", "naps", "shared", "space", "wire"]
 
-pytestmark = once
+pytestmark = pytest.mark.one_twin
 
 
 class TestConformance(DataStoreSuite):

@@ -18,7 +18,6 @@ from carmine.ext.tundra import dynamodb
 from carmine.ext.tundra.dynamodb import HEAD, DynamoDBDataStore
 from carmine.ext.tundra.errors import DataStoreError, NotStored
 from tests.ext.tundra.cloud import HASTY, Naps, Sent, naps, quick, wire
-from tests.ext.tundra.once import once
 from tests.ext.tundra.tables import LARGE, TABLE, client, error, items, shared, size_of, space
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["client", "naps", "shared", "space", "wire"]
 
-pytestmark = once
+pytestmark = pytest.mark.one_twin
 
 
 class TestLargeBlobs:

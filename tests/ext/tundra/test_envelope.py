@@ -20,10 +20,9 @@ from carmine.ext.tundra.errors import DamagedEnvelope, EnvelopeError, ForeignEnv
 from carmine.ext.tundra.freezers import Chain, Freezer, Zlib
 from carmine.ext.tundra.mac import MacKey, checksum
 from carmine.ext.tundra.zstd import Zstd
-from tests.ext.tundra.once import once
 from tests.ext.tundra.test_freezers import CANARY, shown
 
-pytestmark = once
+pytestmark = pytest.mark.one_twin
 
 PAYLOAD = b"\x00\x05hello\x0b\x00\x11\x22\x33\x44\x55\x66\x77\x88"
 SECRET, OLD = b"m" * 32, b"o" * 32

@@ -18,14 +18,13 @@ from carmine.ext.tundra.aesgcm import AesGcm
 from carmine.ext.tundra.errors import FreezerError
 from carmine.ext.tundra.freezers import Chain, Freezer, Zlib, freezer_name
 from carmine.ext.tundra.zstd import Zstd
-from tests.ext.tundra.once import once
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-pytestmark = once
+pytestmark = pytest.mark.one_twin
 
 KEY, OTHER = b"\x11" * 32, b"\x22" * 32
 ALL: tuple[Freezer, ...] = (

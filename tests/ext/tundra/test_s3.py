@@ -22,7 +22,6 @@ from carmine.ext.tundra.conformance import DataStoreSuite
 from carmine.ext.tundra.errors import DataStoreError, NotStored
 from carmine.ext.tundra.s3 import S3DataStore
 from tests.ext.tundra.cloud import HASTY, Answers, Naps, Sent, make_bucket, naps, options, quick, wire
-from tests.ext.tundra.once import once
 from tests.ext.tundra.test_freezers import shown
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["naps", "wire"]
 
-pytestmark = once
+pytestmark = pytest.mark.one_twin
 
 BUCKET = "archive"
 LARGE = bytes(range(256)) * 800
