@@ -32,9 +32,9 @@ def test_a_hundred_thousand_keys(server: RedisServer, tmp_path: Path) -> None:
             some = keys[start : start + part]
             client.mset({key: f"{key} {'x' * 200}" for key in some})
             server.call("CONFIG", "RESETSTAT")
-            spent = {"dirty": _time(lambda some=some: store.dirty(*some))}  # type: ignore[misc]
+            spent = {"dirty": _time(lambda some=some: store.dirty(*some))}
             spent["archive"] = _time(lambda: store.worker(concurrency=4).run_until_empty(120.0))
-            spent["evict"] = _time(lambda some=some: store.evict(*some))  # type: ignore[misc]
+            spent["evict"] = _time(lambda some=some: store.evict(*some))
             costs.append({name: seconds * 1e6 / len(some) for name, seconds in spent.items()})
             costs[-1]["calls"] = _calls(server) / len(some)
         assert not client.exists(*keys)

@@ -169,7 +169,8 @@ class AsyncTundraStore(AsyncSurvey):
         Raises:
             NotRestored: As `ensure_keys`; then the function is not called.
         """
-        await self.ensure_keys(*([keys] if isinstance(keys, str | bytes | bytearray | memoryview) else keys))
+        some: Any = [keys] if isinstance(keys, str | bytes | bytearray | memoryview) else keys
+        await self.ensure_keys(*some)
         return cast("R", await aio.call(fn, self.client))
 
     async def _bring_back(self, away: Sequence[bytes]) -> dict[bytes, Exception]:

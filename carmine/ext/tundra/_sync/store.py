@@ -170,7 +170,8 @@ class TundraStore(Survey):
         Raises:
             NotRestored: As `ensure_keys`; then the function is not called.
         """
-        self.ensure_keys(*([keys] if isinstance(keys, str | bytes | bytearray | memoryview) else keys))
+        some: Any = [keys] if isinstance(keys, str | bytes | bytearray | memoryview) else keys
+        self.ensure_keys(*some)
         return cast("R", threads.call(fn, self.client))
 
     def _bring_back(self, away: Sequence[bytes]) -> dict[bytes, Exception]:

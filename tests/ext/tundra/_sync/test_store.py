@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -107,6 +108,7 @@ def test_what_is_no_key_is_refused_before_a_byte_is_sent(server: RedisServer, st
 
 
 def test_options_that_are_none_are_refused(client: Client[Any], memory: MemoryStore) -> None:
+    make: Any = partial(TundraStore, mac_keys=MAC_KEY)
     cases: list[tuple[dict[str, Any], str]] = [
         ({"redis_ttl": 3600}, "allow_short_ttl"),
         ({"redis_ttl": 0, "allow_short_ttl": True}, "redis_ttl"),
@@ -118,7 +120,7 @@ def test_options_that_are_none_are_refused(client: Client[Any], memory: MemorySt
     ]
     for options, told in cases:
         with pytest.raises(UsageError, match=told):
-            TundraStore(client, memory, **({"mac_keys": MAC_KEY} | options))
+            make(client, memory, **options)
     with pytest.raises(UsageError, match="a datastore has the methods"):
         TundraStore(client, object(), mac_keys=MAC_KEY)
     with pytest.raises(UsageError, match="at_most_once"):
