@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tests.lab.servers import RedisServer
 
+pytestmark = [pytest.mark.one_server, pytest.mark.one_twin]
+
 ROOT = __file__.rpartition("/tests/")[0]
 
 

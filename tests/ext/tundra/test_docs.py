@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import carmine
 from carmine.ext import tundra
 from tests.ext.tundra.stores import MAC_KEY
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.lab.servers import RedisServer
+
+pytestmark = [pytest.mark.one_server, pytest.mark.one_twin]
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 PAGE = (DOCS / "tundra.md").read_text(encoding="utf-8")

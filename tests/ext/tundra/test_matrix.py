@@ -18,7 +18,7 @@ from tests.lab.servers import RedisServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.one_server, pytest.mark.build]
+pytestmark = [pytest.mark.one_server, pytest.mark.one_twin]
 
 UPWARDS: Final = {
     ("redis62", "redis70"), ("redis62", "redis82"), ("redis70", "redis82"),

@@ -7,6 +7,8 @@ import resource
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 import carmine
 from carmine.ext.tundra import TundraStore
 from carmine.ext.tundra.disk import DiskDataStore
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.lab.servers import RedisServer
+
+pytestmark = [pytest.mark.one_server, pytest.mark.one_twin]
 
 
 def test_a_hundred_thousand_keys(server: RedisServer, tmp_path: Path) -> None:
