@@ -12,7 +12,8 @@ from carmine.client._sync.client import Client, connect
 from carmine.client._sync.pinned import PinnedConnection
 from carmine.client._sync.pipeline import Pipeline
 from carmine.client._sync.script import Script
-from carmine.client._sync.transaction import Atomic, Transaction
+from carmine.client._sync.transaction import Transaction
+from carmine.client.queue import Atomic
 from carmine.client.timing import deadline
 from carmine.commands.command import Command, Reply
 from carmine.errors import (

@@ -9,8 +9,9 @@ from carmine.client._async.pinned import AsyncPinnedConnection
 from carmine.client._async.pipeline import AsyncPipeline
 from carmine.client._async.scan import AsyncScanning
 from carmine.client._async.swapping import AsyncSwapping
-from carmine.client._async.transaction import AsyncTransaction, Atomic
+from carmine.client._async.transaction import AsyncTransaction
 from carmine.client.async_engine import AsyncEngine, make_pool
+from carmine.client.queue import Atomic
 from carmine.commands._async import AsyncCommands
 from carmine.commands.specs import lookup
 from carmine.errors import UsageError, WatchError

@@ -5,9 +5,8 @@ One attempt. Nothing is executed when the block raises; WATCH is then taken back
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from carmine.client._async.pipeline import Queue
 from carmine.client._async.script import AsyncScripting
 from carmine.client.core import (
     NEVER,
@@ -22,6 +21,7 @@ from carmine.client.core import (
     told_to_entries,
     values_or_error,
 )
+from carmine.client.queue import Queue
 from carmine.client.timing import bounded
 from carmine.commands._async import AsyncCommands
 from carmine.commands.command import modes_of, words_of
@@ -39,18 +39,9 @@ if TYPE_CHECKING:
     from carmine.transport.async_connection import AsyncConnection
     from carmine.types import Arg, Key
 
-__all__ = ["AsyncTransaction", "AsyncTransactionNow", "Atomic"]
+__all__ = ["AsyncTransaction", "AsyncTransactionNow"]
 
 T = TypeVar("T", bound=str | bytes)
-
-
-class Atomic(NamedTuple):
-    """What an atomic run gave."""
-
-    prelude: list[Any]
-    """The replies of the commands that ran at once."""
-    replies: list[Any]
-    """The replies of EXEC."""
 
 
 class AsyncTransactionNow(AsyncScripting, AsyncCommands[T], Generic[T]):

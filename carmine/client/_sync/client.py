@@ -10,8 +10,9 @@ from carmine.client._sync.pinned import PinnedConnection
 from carmine.client._sync.pipeline import Pipeline
 from carmine.client._sync.scan import Scanning
 from carmine.client._sync.swapping import Swapping
-from carmine.client._sync.transaction import Atomic, Transaction
+from carmine.client._sync.transaction import Transaction
 from carmine.client.engine import Engine, make_pool
+from carmine.client.queue import Atomic
 from carmine.commands._sync import Commands
 from carmine.commands.specs import lookup
 from carmine.errors import UsageError, WatchError

@@ -6,9 +6,8 @@ One attempt. Nothing is executed when the block raises; WATCH is then taken back
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from carmine.client._sync.pipeline import Queue
 from carmine.client._sync.script import Scripting
 from carmine.client.core import (
     NEVER,
@@ -23,6 +22,7 @@ from carmine.client.core import (
     told_to_entries,
     values_or_error,
 )
+from carmine.client.queue import Queue
 from carmine.client.timing import bounded
 from carmine.commands._sync import Commands
 from carmine.commands.command import modes_of, words_of
@@ -40,18 +40,9 @@ if TYPE_CHECKING:
     from carmine.transport.connection import Connection
     from carmine.types import Arg, Key
 
-__all__ = ["Transaction", "TransactionNow", "Atomic"]
+__all__ = ["Transaction", "TransactionNow"]
 
 T = TypeVar("T", bound=str | bytes)
-
-
-class Atomic(NamedTuple):
-    """What an atomic run gave."""
-
-    prelude: list[Any]
-    """The replies of the commands that ran at once."""
-    replies: list[Any]
-    """The replies of EXEC."""
 
 
 class TransactionNow(Scripting, Commands[T], Generic[T]):
