@@ -273,7 +273,9 @@ class ServerError(CarmineError):
 
 
 class WrongTypeError(ServerError):
-    """WRONGTYPE: the key holds another kind of value."""
+    """WRONGTYPE: the key holds another kind of value; `.key` names it where it is a layer's own, and a note says more."""
+
+    key: str | bytes | None = None
 
 
 class NoScriptError(ServerError):

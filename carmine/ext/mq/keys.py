@@ -54,6 +54,7 @@ from carmine.errors import UsageError
 __all__ = [
     "ANCESTORS",
     "END_OF_CIRCLE",
+    "KINDS",
     "LAYOUT",
     "LONGEST_MID",
     "LONGEST_NAME",
@@ -86,6 +87,15 @@ ANCESTORS: Final = (
 )
 OURS: Final = ("due", "gc", "fences", "fence", "dead", "dead-messages", "dead-notes", "paused", "stats")
 SUFFIXES: Final = frozenset(ANCESTORS + OURS)
+
+_OTHERS: Final = {
+    **dict.fromkeys(("done", "requeue"), "set"),
+    **dict.fromkeys(("mids-ready", "mid-circle", "isleep-a", "isleep-b"), "list"),
+    **dict.fromkeys(("due", "gc", "dead"), "zset"),
+    **dict.fromkeys(("ndry-runs", "fence", "paused"), "string"),
+}
+KINDS: Final = {suffix: _OTHERS.get(suffix, "hash") for suffix in ANCESTORS + OURS}
+"""What each key is, as TYPE names it."""
 
 
 def checked_name(name: object) -> str:

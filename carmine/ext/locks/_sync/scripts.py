@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from carmine.client.deadline import limit
-from carmine.errors import NetworkError, Outcome
+from carmine.errors import NetworkError, Outcome, WrongTypeError
 from carmine.ext.locks._worlds import threads
 from carmine.transport.bookkeeping import chance
 
@@ -47,6 +47,10 @@ def run(client: Client[bytes], program: Program[R], keys: Words, args: Words) ->
         sent = time.monotonic()
         try:
             return Ran(client._run(program, keys, args), sent, attempt == 1)
+        except WrongTypeError as problem:
+            problem.key = keys[0] if isinstance(keys[0], str | bytes) else None
+            problem.add_note("another program has written the key of a lock, or of its fence")
+            raise
         except NetworkError as problem:
             if problem.outcome is Outcome.NOT_SENT:
                 if attempt > 1:

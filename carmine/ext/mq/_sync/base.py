@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from carmine import _checks
 from carmine.client._sync.script import Script
-from carmine.errors import NoPermissionError, OutOfMemoryError, ServerError
+from carmine.errors import NoPermissionError, OutOfMemoryError, ServerError, WrongTypeError
 from carmine.ext.mq.core.contents import Contents
 from carmine.ext.mq.errors import LayoutError
-from carmine.ext.mq.keys import REGISTRY, checked_name, key_of, tagged
+from carmine.ext.mq.keys import KINDS, REGISTRY, checked_name, key_of, tagged
 from carmine.ext.mq.programs import program, source
 from carmine.transport.option_table import checked_serializer
 
@@ -70,10 +70,24 @@ class QueueBase:
         """Run one script."""
         try:
             return Script(self._client, program(name))(self._keys_of(name), args)
+        except WrongTypeError as error:
+            self._name_key(error, self._keys_of(name))
+            raise
         except ServerError as error:
             if error.code != "MQLAYOUT":
                 raise
             raise LayoutError(f"{error.message.partition(' ')[2]}; upgrade carmine here") from error
+
+    def _name_key(self, error: WrongTypeError, keys: tuple[str, ...]) -> None:
+        """Say in an error which of the queue's keys another program has written."""
+        with self._client.pipeline(raise_errors=False) as pipeline:
+            found = [pipeline.type(key) for key in keys]
+        for key, kind in zip(keys, found, strict=True):
+            wanted = KINDS.get(key.rpartition(":")[2])
+            if kind.error is None and kind.value not in ("none", wanted) and wanted is not None:
+                error.key = key
+                error.add_note(f"{key} holds a {kind.value}, and the queue keeps a {wanted} there: who else writes it?")
+                return
 
     def _queue(
         self, on: ScriptQueue, name: str, args: Iterable[Any], decode: Callable[[Any], Any] | None

@@ -15,7 +15,7 @@ import pytest
 
 import carmine
 from carmine._bridge import aio
-from carmine.errors import DeadlineExceeded, PoolClosed, ServerError, UsageError
+from carmine.errors import DeadlineExceeded, PoolClosed, ServerError, UsageError, WrongTypeError
 from carmine.ext.locks import AsyncLock, LeaseLost, LockError, LockNotAcquired, core
 from tests.ext.locks._async.helpers import KEY, left_of, token_in, until
 
@@ -406,3 +406,12 @@ async def test_odd_names(client: AsyncClient[Any], server: RedisServer, name: An
 async def test_names_that_are_none(client: AsyncClient[Any], name: Any) -> None:
     with pytest.raises(UsageError, match="the name of a lock"):
         AsyncLock(client, name)
+
+
+async def test_a_key_of_another_program_is_named(client: AsyncClient[Any], server: RedisServer) -> None:
+    """S14."""
+    server.call("RPUSH", KEY + "a", "x")
+    with pytest.raises(WrongTypeError) as caught:
+        await AsyncLock(client, "a", wait=0).acquire()
+    assert caught.value.key == (KEY + "a").encode()
+    assert server.call("TYPE", KEY + "a") == b"list"

@@ -16,7 +16,7 @@ import pytest
 
 import carmine
 from carmine._bridge import threads
-from carmine.errors import DeadlineExceeded, PoolClosed, ServerError, UsageError
+from carmine.errors import DeadlineExceeded, PoolClosed, ServerError, UsageError, WrongTypeError
 from carmine.ext.locks import LeaseLost, Lock, LockError, LockNotAcquired, core
 from tests.ext.locks._sync.helpers import KEY, left_of, token_in, until
 
@@ -397,3 +397,12 @@ def test_odd_names(client: Client[Any], server: RedisServer, name: Any) -> None:
 def test_names_that_are_none(client: Client[Any], name: Any) -> None:
     with pytest.raises(UsageError, match="the name of a lock"):
         Lock(client, name)
+
+
+def test_a_key_of_another_program_is_named(client: Client[Any], server: RedisServer) -> None:
+    """S14."""
+    server.call("RPUSH", KEY + "a", "x")
+    with pytest.raises(WrongTypeError) as caught:
+        Lock(client, "a", wait=0).acquire()
+    assert caught.value.key == (KEY + "a").encode()
+    assert server.call("TYPE", KEY + "a") == b"list"
