@@ -9,7 +9,8 @@
 pip hides a build's output, so the outcome is also written to ``carmine/_build_info.json``: one entry for each extension
 suffix (an editable checkout serves several Pythons), or ``any`` in the pure wheel.
 
-What is built also leaves out the docstrings that stand twice in the sources (``BuildModules``).
+What is built also leaves out what stands twice in the sources: docstrings, and the comments of generated modules
+(``BuildModules``).
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from __future__ import annotations
 import ast
 import json
 import os
+import runpy
 import sys
+import tokenize
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from subprocess import CalledProcessError
 from sysconfig import get_path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from setuptools import Command, Extension, setup
 from setuptools.command.build import build
@@ -31,12 +34,14 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MODES = ("auto", "require", "0")
 MODE = os.environ.get("CARMINE_BUILD_EXT", "auto")
 HERE = Path(__file__).resolve().parent
 SUFFIX = EXTENSION_SUFFIXES[0]
+# how a module begins that tools/gen_*.py have written
+GENERATED = b"# GENERATED "
 # what this platform has no use for: the fast path makes POSIX system calls
 ELSEWHERE = ("_wire",) if sys.platform == "win32" else ()
 
@@ -115,42 +120,114 @@ def why(error: BaseException) -> str:
 
 
 @cache
+def blocking_name() -> Callable[[str], str]:
+    """Return the rule by which an asyncio shell finds its docstrings in the blocking one when it is loaded."""
+    return cast("Callable[[str], str]", runpy.run_path(str(HERE / "carmine/commands/_docs.py"))["blocking_name"])
+
+
+Told = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def parts(source: bytes, named: Callable[[str], str] = str) -> Iterator[tuple[str, Told]]:
+    """Give a module (named ""), its functions and classes, and what these define, each with its dotted name.
+
+    Args:
+        source: The module.
+        named: Makes the name of each part.
+    """
+
+    def inside(node: Told, name: str) -> Iterator[tuple[str, Told]]:
+        yield name, node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for part in node.body:
+                if isinstance(part, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield from inside(part, f"{name}.{named(part.name)}" if name else named(part.name))
+
+    return inside(ast.parse(source), "")
+
+
+@cache
 def facade_docs() -> dict[str, str | None]:
     """Return the docstrings of the sync facade, by the name of the method."""
-    tree = ast.parse((HERE / "carmine" / "commands" / "_sync.py").read_bytes())
-    [facade] = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    return {node.name: ast.get_docstring(node) for node in facade.body if isinstance(node, ast.FunctionDef)}
+    told = parts((HERE / "carmine" / "commands" / "_sync.py").read_bytes())
+    return {name.removeprefix("Commands."): ast.get_docstring(node) for name, node in told if "." in name}
 
 
-def without_facade_docs(source: bytes) -> bytes:
-    """Return a module with empty lines in place of each function's docstring that the sync facade holds word for word.
+def docs_elsewhere(package: str, module: str) -> dict[str, str | None]:
+    """Return the docstrings that a module gets when it is loaded, by the dotted names of `parts`; none for most.
+
+    A command function has those of the sync facade, an asyncio shell those of the blocking one.
+    """
+    if package == "carmine.commands" and not module.startswith("_"):
+        return facade_docs()
+    if package == "carmine.client._async" and module != "__init__":
+        twin = parts((HERE / "carmine" / "client" / "_sync" / f"{module}.py").read_bytes())
+        return {name: found for name, node in twin if (found := ast.get_docstring(node))}
+    return {}
+
+
+def without_docs(source: bytes, elsewhere: dict[str, str | None]) -> bytes:
+    """Return a module with empty lines in place of each docstring that stands elsewhere word for word.
 
     Nothing else changes, and no line its number: tracebacks are those of the repository.
     """
     lines = source.splitlines(keepends=True)
-    for function in ast.parse(source).body:
-        match function:
-            case ast.FunctionDef(body=[ast.Expr(value=ast.Constant(value=str())) as told, _, *_]):
+    for name, node in parts(source, blocking_name()):
+        match node.body:
+            case [ast.Expr(value=ast.Constant(value=str())) as told, _, *_]:
                 first, last = told.lineno - 1, told.end_lineno or 0
                 stands_alone = not (lines[first][: told.col_offset] + lines[last - 1][told.end_col_offset :]).strip()
-                if stands_alone and ast.get_docstring(function) == facade_docs().get(function.name):
+                if stands_alone and ast.get_docstring(node) == elsewhere.get(name):
                     lines[first:last] = [b"\n"] * (last - first)
+                elif not name and "" in elsewhere:
+                    return source  # a module with a docstring of its own has all of its own
     return b"".join(lines)
 
 
-class BuildModules(build_py):
-    """Copy the modules; command functions leave behind the docstrings that the sync facade has too (ADR 9).
+def thinned(source: bytes, indent: int) -> bytes:
+    """Return a generated module without the comments behind its head; what it was made of has them.
 
-    They get them back from it when they are loaded (``carmine/commands/_docs.py``). The sdist and an editable checkout
-    keep all.
+    Nothing else changes, and no line its number.
+
+    Args:
+        source: The module.
+        indent: The spaces of each level, of which the source has four.
+    """
+    lines = source.splitlines(keepends=True)
+    tokens = list(tokenize.tokenize(iter(lines).__next__))
+    head = next(token.start[0] for token in tokens if token.type == tokenize.STRING)
+    for kind, _, (row, column), _, _ in tokens:
+        if kind == tokenize.COMMENT and row > head:
+            lines[row - 1] = lines[row - 1].decode()[:column].rstrip().encode() + b"\n"
+    inside = {row for token in tokens for row in range(token.start[0] + 1, token.end[0] + 1)}  # of a string
+    for row, line in enumerate(lines, 1):
+        if row not in inside:
+            text = line.lstrip(b" ")
+            lines[row - 1] = b" " * ((len(line) - len(text)) * indent // 4) + text
+    made = b"".join(lines)
+    if ast.dump(ast.parse(made)) != ast.dump(ast.parse(source)):
+        sys.exit("setup.py: a generated module would mean something else without its comments")
+    return made
+
+
+class BuildModules(build_py):
+    """Copy the modules; they leave behind the docstrings that stand in another one too, and what is generated more.
+
+    They get the docstrings back when they are loaded (``carmine/commands/_docs.py``). Generated modules have no
+    comments, and the facades one space for each level (ADR 9). The sdist and an editable checkout keep all.
     """
 
     def build_module(self, module: str, module_file: str, package: str) -> Any:
         """Copy one module."""
         copied = super().build_module(module, module_file, package)  # type: ignore[no-untyped-call]  # not typed there
-        if package == "carmine.commands" and not module.startswith("_"):
-            target = Path(copied[0])
-            target.write_bytes(without_facade_docs(target.read_bytes()))
+        target = Path(copied[0])
+        source = made = target.read_bytes()
+        if elsewhere := docs_elsewhere(package, module):
+            made = without_docs(made, elsewhere)
+        if made.startswith(GENERATED):
+            made = thinned(made, indent=1 if package == "carmine.commands" else 4)
+        if made != source:
+            target.write_bytes(made)
         return copied
 
 

@@ -6,12 +6,14 @@ import ast
 import email
 import importlib.metadata
 import importlib.util
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tokenize
 import tomllib
 import zipfile
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -302,19 +304,53 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def told(function: ast.stmt) -> str | None:
-    """Return the docstring of a command function that can live without one in its own file."""
-    return ast.get_docstring(function) if isinstance(function, ast.FunctionDef) and len(function.body) > 1 else None
+Part = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def parts(tree: ast.Module) -> dict[str, Part]:
+    """Return a module (named ""), its functions and classes, and what these define, by dotted names."""
+    found: dict[str, Part] = {}
+
+    def look(node: Part, name: str) -> None:
+        found[name] = node
+        for part in [] if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else node.body:
+            if isinstance(part, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                look(part, f"{name}.{part.name}".lstrip("."))
+
+    look(tree, "")
+    return found
+
+
+def told(node: Part) -> str | None:
+    """Return a docstring that its owner can live without in its own file."""
+    return ast.get_docstring(node) if len(node.body) > 1 else None
+
+
+def blocking(name: str) -> str:
+    """Return the dotted name of a part's blocking twin."""
+    for mine, theirs in (("Async", ""), ("connect_async", "connect"), ("aclose", "close"), (".__a", ".__")):
+        name = name.replace(mine, theirs)
+    return name
 
 
 def without_shared(source: str, shared: dict[str, str | None]) -> str:
-    """Return a module's tree, positions and all, without the docstrings that the facade has word for word."""
+    """Return a module's tree, positions and all, without the docstrings that another one has word for word."""
     tree = ast.parse(source)
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and told(node) and told(node) == shared.get(node.name):
+    for name, node in parts(tree).items():
+        if told(node) and told(node) == shared.get(blocking(name)):
             del node.body[0]
     return ast.dump(tree, include_attributes=True)
 
+
+def late_comments(source: str) -> list[str]:
+    """Return the comments of a module behind its docstring."""
+    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    head = next(index for index, token in enumerate(tokens) if token.type == tokenize.STRING)
+    return [token.string for token in tokens[head:] if token.type == tokenize.COMMENT]
+
+
+COLUMN = re.compile(r"(end_)?col_offset=\d+")
+SHELLS = sorted(path.stem for path in (ROOT / "carmine/client/_async").glob("[!_]*.py"))
 
 ASKED = """
 import carmine, sys
@@ -327,6 +363,36 @@ for function in (strings.get, xadd, carmine.commands.sorting.sort, server.info):
             sys.exit(f"{function} and the method of {facade} have docstrings of their own")
 print(strings.get.__doc__, xadd.__doc__, carmine.__file__)
 """
+
+SHELLS_ASKED = """
+import carmine, importlib, inspect, json
+told = {}
+def ask(name, holder, module):
+    told[name] = holder.__doc__
+    for key, value in list(vars(holder).items()):
+        if isinstance(value, property) or (inspect.isfunction(value) and value.__module__ == module):
+            told[f"{name}.{key}"] = value.__doc__
+        elif isinstance(value, type) and value.__module__ == module:
+            ask(f"{name}.{key}", value, module)
+carmine.Pipeline.flush = print  # as a tracer does: what was put in a method's place is not in the way
+for shell in SHELLS:
+    module = importlib.import_module("carmine.client._async." + shell)
+    ask(shell, module, module.__name__)
+print(carmine.__file__)
+print(json.dumps(told))
+"""
+
+
+def answer(place: Path, script: str, *switches: str) -> list[str]:
+    """Run a script with the package of a place; return the lines that it prints."""
+    made = place / "asked.py"
+    made.write_text(f"import sys\nsys.path.insert(0, {str(place)!r})\nSHELLS = {SHELLS}\n{script}")
+    command = [sys.executable, "-S", *switches, str(made)]  # -S: not the editable install
+    clean = {**os.environ, "CARMINE_IMPL": "python"}
+    done = subprocess.run(command, cwd=place, env=clean, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert str(place / "carmine/__init__.py") in done.stdout
+    return done.stdout.splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -348,23 +414,33 @@ def shared(site: Path) -> dict[str, str | None]:
 @pytest.mark.slow
 @pytest.mark.build
 class TestDocstrings:
-    """A wheel has the docstring of a command once, in the sync facade; nobody who uses it can tell (ADR 9)."""
+    """A wheel has each docstring once, and generated modules without comments; nobody who uses it can tell (ADR 9)."""
 
     def test_nothing_else_is_changed_and_no_line_moves(
         self, checkout: Path, site: Path, shared: dict[str, str | None]
     ) -> None:
-        """Every file is the repository's but for those docstrings, and every line left has its number."""
-        changed = set()
+        """Every file is the repository's but for that, and every line left has its number."""
+        changed, generated = set(), set()
         for path in sorted((checkout / "carmine").rglob("*.py")):
             name = path.relative_to(checkout)
             before, after = path.read_text(encoding="utf-8"), (site / name).read_text(encoding="utf-8")
-            if before == after:
-                continue
-            changed.add(name.as_posix())
-            assert without_shared(before, shared) == ast.dump(ast.parse(after), include_attributes=True), name
-            pairs = list(zip(before.splitlines(), after.splitlines(), strict=True))
-            assert [now for then, now in pairs if now not in ("", then)] == [], name
-        assert changed == {f"carmine/commands/{group}.py" for group in gen_facades.GROUPS}
+            if before.startswith("# GENERATED "):
+                is_facade = name.parent.as_posix() == "carmine/commands"
+                if is_facade or late_comments(before):
+                    generated.add(name.as_posix())
+                assert late_comments(after) == []
+                trees = [ast.dump(ast.parse(text), include_attributes=True) for text in (before, after)]
+                assert len({COLUMN.sub("", tree) if is_facade else tree for tree in trees}) == 1, name
+            elif before != after:
+                twin = path.parent.parent / "_sync" / path.name
+                docs = {key: told(node) for key, node in parts(parsed(twin)).items()} if twin.exists() else shared
+                assert without_shared(before, docs) == ast.dump(ast.parse(after), include_attributes=True), name
+                pairs = list(zip(before.splitlines(), after.splitlines(), strict=True))
+                assert [now for then, now in pairs if now not in ("", then)] == [], name
+            if before != after:
+                changed.add(name.as_posix())
+        groups = {f"carmine/commands/{group}.py" for group in gen_facades.GROUPS}
+        assert changed == groups | generated | {f"carmine/client/_async/{shell}.py" for shell in SHELLS}
 
     def test_no_function_with_a_method_keeps_its_docstring(self, site: Path, shared: dict[str, str | None]) -> None:
         files = [site / "carmine/commands" / f"{group}.py" for group in gen_facades.GROUPS]
@@ -372,30 +448,57 @@ class TestDocstrings:
         assert {node.name for node in functions if told(node) and node.name in shared} == set()
         assert all(shared.values())
 
-    def test_a_docstring_that_the_facade_does_not_have_stays(self, checkout: Path, pure: Build) -> None:
-        """What is left out is decided by the text, not by the name."""
-        source = checkout / "carmine/commands/strings.py"
-        whole = source.read_text(encoding="utf-8")
-        assert whole.count('"""GET: ') == 1
-        source.write_text(whole.replace('"""GET: ', '"""GET, of another text: '), encoding="utf-8")
+    @pytest.mark.parametrize("shell", SHELLS)
+    def test_no_shell_keeps_a_docstring_of_its_twin(self, site: Path, shell: str) -> None:
+        mine, theirs = (
+            {told(node) for node in parts(parsed(site / f"carmine/client/{world}/{shell}.py")).values()} - {None}
+            for world in ("_async", "_sync")
+        )
+        assert theirs
+        assert mine & theirs == set()
+
+    def test_a_docstring_that_stands_nowhere_else_stays(self, checkout: Path, pure: Build) -> None:
+        """What is left out is decided by the text, not by the name; a shell with its own module docstring has all."""
+        changes = {
+            "commands/strings.py": ('"""GET: ', '"""GET, of another text: '),
+            "client/_async/wcar.py": ('"""Begin to queue apart.', '"""Begin to queue, in other words.'),
+            "client/_async/monitor.py": ('"""MONITOR: ', '"""MONITOR, of another text: '),
+        }
+        whole = {name: (checkout / "carmine" / name).read_text(encoding="utf-8") for name in changes}
         try:
+            for name, (before, after) in changes.items():
+                assert whole[name].count(before) == 1, name
+                (checkout / "carmine" / name).write_text(whole[name].replace(before, after), encoding="utf-8")
             made = Build(checkout, "0")
         finally:
-            source.write_text(whole, encoding="utf-8")
-        assert '"""GET, of another text: ' in made.read("carmine/commands/strings.py")
-        assert '"""GET: ' not in pure.read("carmine/commands/strings.py")
+            for name, text in whole.items():
+                (checkout / "carmine" / name).write_text(text, encoding="utf-8")
+        for name, (before, after) in changes.items():
+            assert after in made.read(f"carmine/{name}"), name
+            assert before not in pure.read(f"carmine/{name}"), name
+        assert made.read("carmine/client/_async/monitor.py") == whole["client/_async/monitor.py"].replace(
+            *changes["client/_async/monitor.py"]
+        )
 
     @pytest.mark.parametrize(("switch", "first"), [("-I", "GET: "), ("-OO", "None None ")])
     def test_functions_of_an_installed_wheel_have_them(self, site: Path, switch: str, first: str) -> None:
         """And where Python is told to have none, nothing breaks."""
-        script = site / "asked.py"
-        script.write_text(f"import sys\nsys.path.insert(0, {str(site)!r})\n{ASKED}")
-        command = [sys.executable, "-S", switch, str(script)]  # -S: not the editable install
-        clean = {**os.environ, "CARMINE_IMPL": "python"}
-        done = subprocess.run(command, cwd=site, env=clean, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith(first)
-        assert done.stdout.rstrip().endswith(str(site / "carmine/__init__.py"))
+        assert answer(site, ASKED, switch)[0].startswith(first)
+
+    def test_shells_of_an_installed_wheel_have_them(self, checkout: Path, site: Path) -> None:
+        """Modules, classes, methods and properties, public or not: each as in the repository."""
+        whole, mine = (json.loads(answer(place, SHELLS_ASKED, "-I")[-1]) for place in (checkout, site))
+        replaced = "pipeline.AsyncPipeline.flush"
+        assert whole.pop(replaced).startswith("Send what is queued now")
+        assert mine.pop(replaced) is None
+        assert mine == whole
+        public = {name: text for name, text in whole.items() if "._" not in name}
+        assert len(public) > 90
+        assert all(public.values())
+
+    def test_shells_without_docstrings_work(self, site: Path) -> None:
+        """`python -OO` has none to share."""
+        assert set(json.loads(answer(site, SHELLS_ASKED, "-OO")[-1]).values()) == {None}
 
 
 class TestWeight:
