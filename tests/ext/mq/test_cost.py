@@ -95,3 +95,15 @@ def test_an_idle_worker_and_its_latency_cost_little(server: RedisServer, queue: 
                 server.call("CONFIG", "RESETSTAT")
     _, scripts = counted(server)
     assert scripts <= 5 * 5, "enqueue, claim, end, a look for more, and one to spare"
+
+
+@pytest.mark.parametrize(("mid", "commands"), [(None, 8.1), ("given:{}", 20.1)])
+def test_an_enqueue_looks_up_what_may_be_known(
+    server: RedisServer, queue: Queue, mid: str | None, commands: float
+) -> None:
+    """Of a mid that was drawn for the call nothing can be known, and nothing is looked up."""
+    server.call("CONFIG", "RESETSTAT")
+    for number in range(100):
+        assert queue.enqueue("v", mid=mid and mid.format(number)).action == "added"
+    told, scripts = counted(server)
+    assert (told / 100 <= commands, scripts) == (True, 100)

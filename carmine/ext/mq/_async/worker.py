@@ -283,8 +283,7 @@ class AsyncWorker:
             while True:
                 left = 0
                 for queue in self._queues:
-                    status = await queue.status()
-                    left += status.queued + status.locked + (status.backoff if backoffs else 0)
+                    left += await queue._left(backoffs)
                 if not left:
                     break
                 if monotonic() > until:

@@ -142,9 +142,10 @@ class Queue(QueueView):
             NetworkError: With outcome UNKNOWN the message may be in the queue. To try again with the same mid is safe
                 while its first copy is there; so give one where that matters.
         """
+        drawn = mid is None
         mid = urandom(16).hex() if mid is None else checked_mid(mid)
-        words = entry_words(mid, self._contents.write(msg), backoff, lease, can_update, can_requeue, reset_backoff)
-        args = (self._now, self._max_size, *words)
+        options = (backoff, lease, can_update, can_requeue, reset_backoff)
+        args = (self._now, self._max_size, *entry_words(mid, self._contents.write(msg), *options, drawn=drawn))
         if on is None:
             return self._enqueue(mid, args)
         return self._queue(on, "enqueue", args, lambda raw: read_enqueued(mid, raw[0]))
@@ -211,7 +212,7 @@ class Queue(QueueView):
     def _chunks(self, msgs: list[Any], options: tuple[Any, ...]) -> list[tuple[list[str], list[Any]]]:
         """Return mids and words of each call that the messages take."""
         write, chance = self._contents.write, urandom(16 * len(msgs)).hex()
-        usual = entry_words("", "", *options)[2:]
+        usual = entry_words("", "", *options, drawn=True)[2:]
         chunks = []
         for start in range(0, len(msgs), CHUNK):
             mids: list[str] = []
@@ -220,7 +221,7 @@ class Queue(QueueView):
                 made = chance[32 * at : 32 * at + 32]
                 if isinstance(msg, Entry):
                     mid = made if msg.mid is None else checked_mid(msg.mid)
-                    args += entry_words(mid, write(msg.msg), *msg[2:])
+                    args += entry_words(mid, write(msg.msg), *msg[2:], drawn=msg.mid is None)
                 else:
                     mid = made
                     args += (mid, write(msg), *usual)

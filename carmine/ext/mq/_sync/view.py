@@ -50,6 +50,19 @@ class QueueView(QueueBase):
         """Count the messages by what they are now."""
         return QueueStatus(*self._run("counts", (self._now,)))
 
+    def _left(self, backoffs: bool) -> int:
+        """Return how many messages a worker has still to handle; with `backoffs` also those that rest first."""
+        status = self.status()
+        left = status.queued + status.locked + (status.backoff if backoffs else 0)
+        # what waits behind a run that has ended counts as done until its turn comes
+        behind = self._client.hkeys(self._key("messages-rq"))
+        if not behind or backoffs:
+            return left + len(behind)
+        seconds, microseconds = self._client.time()
+        now = seconds * 1000 + microseconds // 1000
+        rests = self._client.hmget(self._key("backoffs"), *behind)
+        return left + sum(rest is None or int(rest) <= now for rest in rests)
+
     def size(self) -> int:
         """Return how many messages there are, those included that are done and not collected yet."""
         return self._client.hlen(self._key("messages"))

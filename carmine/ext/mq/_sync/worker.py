@@ -284,8 +284,7 @@ class Worker:
             while True:
                 left = 0
                 for queue in self._queues:
-                    status = queue.status()
-                    left += status.queued + status.locked + (status.backoff if backoffs else 0)
+                    left += queue._left(backoffs)
                 if not left:
                     break
                 if monotonic() > until:

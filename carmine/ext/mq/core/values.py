@@ -167,18 +167,26 @@ def milliseconds(name: str, value: Any, least: float = 0.0) -> int:
 
 
 def entry_words(
-    mid: str, content: Any, backoff: Any, lease: Any, can_update: bool, can_requeue: bool, reset_backoff: bool
+    mid: str,
+    content: Any,
+    backoff: Any,
+    lease: Any,
+    can_update: bool,
+    can_requeue: bool,
+    reset_backoff: bool,
+    *,
+    drawn: bool,
 ) -> tuple[Any, ...]:
-    """Return one message as the five words that enqueue.lua takes."""
+    """Return one message as the five words that enqueue.lua takes; `drawn` is for a mid made for this call alone."""
     if backoff is not None:
         backoff = milliseconds("backoff", backoff)
     if lease is not None:
         lease = milliseconds("lease", lease, 0.001)
-    flags = 0
+    flags = 8 if drawn else 0
     if can_update or can_requeue or reset_backoff:
         for name, value in (("can_update", can_update), ("can_requeue", can_requeue), ("reset_backoff", reset_backoff)):
             _checks.flag(name, value)
-        flags = can_update + 2 * can_requeue + 4 * reset_backoff
+        flags += can_update + 2 * can_requeue + 4 * reset_backoff
     return mid, content, backoff or 0, lease or 0, flags
 
 

@@ -1,7 +1,8 @@
 -- Put messages into the queue, each as its status allows; one round trip for all of them.
 -- KEYS: as named below.
 -- ARGV: now (ms; '' asks the server), messages the queue may hold (0: any number), then five words a message:
---   mid, content, backoff (ms), lease (ms; 0: the worker's), flags (1 can_update + 2 can_requeue + 4 reset_backoff).
+--   mid, content, backoff (ms), lease (ms; 0: the worker's), flags (1 can_update + 2 can_requeue + 4 reset_backoff
+--   + 8 the mid was drawn by lot for this call: nothing is known of it, so nothing is looked up and cleared).
 -- Returns one number a message: 1 added, 2 updated, -1 already-queued, -2 locked, -3 backoff, -4 full.
 local messages, messages_rq, lock_times, lock_times_rq, udts, locks, backoffs, nattempts, fences, done, requeue,
   mids_ready, mid_circle, isleep_a, isleep_b, due, gc, stats = unpack(KEYS)
@@ -13,19 +14,21 @@ local messages, messages_rq, lock_times, lock_times_rq, udts, locks, backoffs, n
 local ADDED, UPDATED, ALREADY, LOCKED, RESTS, FULL = 1, 2, -1, -2, -3, -4
 local most = tonumber(ARGV[2])
 local room = most > 0 and most - redis.call('HLEN', messages) or math.huge
-local replies, later, fresh, seen = {}, {}, {}, {}
+local replies, later, fresh, strange, seen = {}, {}, {}, {}, {}
 local contents, born, leases, rests, due_at, ready, circled, back = {}, {}, {}, {}, {}, {}, {}, {}
 
 for i = 1, (#ARGV - 2) / 5 do
   local at = i * 5 - 2
   local mid = ARGV[at]
-  if seen[mid] or redis.call('HEXISTS', messages, mid) == 1 then
+  local is_drawn = tonumber(ARGV[at + 4]) >= 8
+  if seen[mid] or not is_drawn and redis.call('HEXISTS', messages, mid) == 1 then
     later[#later + 1] = i
   elseif #fresh >= room then
     replies[i] = FULL
   else
     seen[mid] = true
     fresh[#fresh + 1] = mid
+    if not is_drawn then strange[#strange + 1] = mid end
     contents[#contents + 1] = mid
     contents[#contents + 1] = ARGV[at + 1]
     born[#born + 1] = mid
@@ -54,7 +57,9 @@ end
 
 if #fresh > 0 then
   redis.call('HINCRBY', stats, 'added', #fresh) -- first, for above `maxmemory` the server refuses it, and all the rest
-  wipe(fresh) -- what a worker of the ancestor may have left behind would be taken for this life's
+  if #strange > 0 then
+    wipe(strange) -- what a worker of the ancestor may have left behind would be taken for this life's
+  end
   redis.call('HSET', messages, unpack(contents))
   redis.call('HSET', udts, unpack(born))
   if redis.call('EXISTS', mid_circle) == 0 then

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from carmine import _checks
@@ -101,31 +100,6 @@ class TundraWorker(Worker):
             if sweeper is not None:
                 with contextlib.suppress(TimeoutError):  # a datastore that does not answer holds nobody up
                     sweeper.join(_PATIENCE)
-
-    def run_until_empty(self, timeout: Seconds = 60.0, *, backoffs: bool = False) -> int:
-        """Start, archive all that waits, also what is noted meanwhile, and stop; for tests and scripts.
-
-        Args:
-            timeout: Seconds it may take.
-            backoffs: Wait for what rests after a failed attempt as well.
-
-        Returns:
-            How many attempts ended.
-
-        Raises:
-            QueueError: Some were left when the time was over.
-        """
-        until = monotonic() + _checks.seconds("timeout", timeout)
-        ended, nothing, queue = 0, threads.Signal(), self._store._queue
-        while True:
-            ended += super().run_until_empty(max(0.0, until - monotonic()), backoffs=backoffs)
-            # what was noted while it was being archived waits for its turn behind a message that counts as done
-            waits = self._store._client.hlen(queue._key("messages-rq"))
-            status = queue.status()
-            if not (waits or status.queued or status.locked):
-                return ended
-            self.start()
-            nothing.wait(0.005)
 
     def _handle(self, message: Message) -> None:
         """Archive the key that a message is about."""
