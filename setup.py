@@ -169,29 +169,31 @@ def docs_elsewhere(package: str, module: str) -> dict[str, str | None]:
 def without_docs(source: bytes, elsewhere: dict[str, str | None]) -> bytes:
     """Return a module with empty lines in place of each docstring that stands elsewhere word for word.
 
-    Nothing else changes, and no line its number: tracebacks are those of the repository.
+    Public parts of a shell keep the first line, for editors. Nothing else changes, and no line its number: tracebacks
+    are those of the repository.
     """
     lines = source.splitlines(keepends=True)
+    is_shell = "" in elsewhere
     for name, node in parts(source, blocking_name()):
         match node.body:
             case [ast.Expr(value=ast.Constant(value=str())) as told, _, *_]:
                 first, last = told.lineno - 1, told.end_lineno or 0
                 stands_alone = not (lines[first][: told.col_offset] + lines[last - 1][told.end_col_offset :]).strip()
                 if stands_alone and ast.get_docstring(node) == elsewhere.get(name):
+                    if is_shell and name and not f".{name}".count("._"):
+                        if last - first > 1:
+                            lines[first] = lines[first].rstrip() + b'"""\n'
+                        first += 1
                     lines[first:last] = [b"\n"] * (last - first)
-                elif not name and "" in elsewhere:
+                elif is_shell and not name:
                     return source  # a module with a docstring of its own has all of its own
     return b"".join(lines)
 
 
-def thinned(source: bytes, indent: int) -> bytes:
-    """Return a generated module without the comments behind its head; what it was made of has them.
+def thinned(source: bytes) -> bytes:
+    """Return a generated module without the comments behind its head, and with one space for each level.
 
-    Nothing else changes, and no line its number.
-
-    Args:
-        source: The module.
-        indent: The spaces of each level, of which the source has four.
+    What it was made of has the comments. Nothing else changes, and no line its number.
     """
     lines = source.splitlines(keepends=True)
     tokens = list(tokenize.tokenize(iter(lines).__next__))
@@ -203,7 +205,7 @@ def thinned(source: bytes, indent: int) -> bytes:
     for row, line in enumerate(lines, 1):
         if row not in inside:
             text = line.lstrip(b" ")
-            lines[row - 1] = b" " * ((len(line) - len(text)) * indent // 4) + text
+            lines[row - 1] = b" " * ((len(line) - len(text)) // 4) + text
     made = b"".join(lines)
     if ast.dump(ast.parse(made)) != ast.dump(ast.parse(source)):
         sys.exit("setup.py: a generated module would mean something else without its comments")
@@ -214,7 +216,7 @@ class BuildModules(build_py):
     """Copy the modules; they leave behind the docstrings that stand in another one too, and what is generated more.
 
     They get the docstrings back when they are loaded (``carmine/commands/_docs.py``). Generated modules have no
-    comments, and the facades one space for each level (ADR 9). The sdist and an editable checkout keep all.
+    comments, and one space for each level (ADR 9). The sdist and an editable checkout keep all.
     """
 
     def build_module(self, module: str, module_file: str, package: str) -> Any:
@@ -225,7 +227,7 @@ class BuildModules(build_py):
         if elsewhere := docs_elsewhere(package, module):
             made = without_docs(made, elsewhere)
         if made.startswith(GENERATED):
-            made = thinned(made, indent=1 if package == "carmine.commands" else 4)
+            made = thinned(made)
         if made != source:
             target.write_bytes(made)
         return copied

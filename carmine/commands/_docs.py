@@ -2,7 +2,8 @@
 
 The sync facade holds the commands', where editors look for `client.get`. The two other facades take theirs from it when
 they are loaded, and so do the command functions. The asyncio shells take theirs from the blocking ones, which are
-generated from them. A wheel has functions and shells without docstrings of their own (setup.py, ADR 9).
+generated from them. In a wheel functions have no docstrings of their own, and shells the first lines of those that are
+public (setup.py, ADR 9).
 """
 
 from __future__ import annotations
@@ -62,25 +63,31 @@ class ClientPackage(_Sharing):
 
 
 class ShellsPackage(_Sharing):
-    """What `carmine.client._async` is: a shell without docstrings has those of the blocking one."""
+    """What `carmine.client._async` is: a shell without its docstrings has those of the blocking one."""
 
     def _share(self, name: str, value: Any) -> None:
-        """Give a shell what it lacks; one that has its own docstring lacks none (setup.py)."""
+        """Give a shell what it lacks; a module that has its own docstring lacks none (setup.py)."""
         if isinstance(value, ModuleType) and value.__doc__ is None:
             _fill(value, import_module(f"{self.__name__.removesuffix('_async')}_sync.{name}"), value.__name__)
 
 
 def _fill(holder: Any, origin: Any, module: str) -> None:
-    """Give a module or class, and what it holds, the docstrings that it lacks and its twin has."""
-    holder.__doc__ = holder.__doc__ or origin.__doc__
+    """Give a module or class, and what it holds, the docstrings of its twin."""
+    _complete(holder, origin)
     theirs = vars(origin)
     for name, mine in list(vars(holder).items()):
         twin = theirs.get(blocking_name(name))
         if isinstance(mine, FunctionType | property):
-            if mine.__doc__ is None and isinstance(twin, FunctionType | property):
-                mine.__doc__ = twin.__doc__
+            if isinstance(twin, FunctionType | property):
+                _complete(mine, twin)
         elif isinstance(mine, type) and mine.__module__ == module and isinstance(twin, type):
             _fill(mine, twin, module)
+
+
+def _complete(mine: Any, twin: Any) -> None:
+    """Give one thing the docstring of another, if it has none or the beginning of that."""
+    if mine.__doc__ is None or (twin.__doc__ or "").startswith(mine.__doc__):
+        mine.__doc__ = twin.__doc__
 
 
 def blocking_name(name: str) -> str:
