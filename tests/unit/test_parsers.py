@@ -70,4 +70,4 @@ def test_compose() -> None:
     assert compose(len)("abc") == 3
     for odd in ((), (int, 1), (None,)):
         with pytest.raises(UsageError, match="compose takes functions"):
-            compose(*odd)  # type: ignore[arg-type]
+            compose(*odd)

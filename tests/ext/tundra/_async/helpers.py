@@ -23,11 +23,12 @@ async def archive(store: AsyncTundraStore, *keys: str | bytes, **options: Any) -
 
 async def ends(client: AsyncClient[Any], key: str) -> int:
     """Return the ms at which a key expires, -1 for never, -2 where there is no such key; 6.2 has no such command."""
-    left: int = await client.execute("PTTL", key)
-    if left < 0:
-        return left
-    seconds, microseconds = await client.time()
-    return seconds * 1000 + microseconds // 1000 + left
+    async with client.transaction() as transaction:  # the two at one moment, however long the way takes
+        left, now = transaction.pttl(key), transaction.time()
+    if left.value < 0:
+        return left.value
+    seconds, microseconds = now.value
+    return seconds * 1000 + microseconds // 1000 + left.value
 
 
 def near(a: int, b: int, slack: int = 25) -> bool:
