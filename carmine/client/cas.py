@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from carmine._checks import text
+from carmine.client.core import as_text
 from carmine.client.lua import Program, ScriptQueue, digest
-from carmine.errors import UsageError
+from carmine.errors import DecodeError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,10 @@ __all__ = [
     "Swapped",
     "compared",
     "pairs",
+    "reread",
+    "stored",
     "swapped",
+    "untouched",
 ]
 
 T = TypeVar("T", bound=str | bytes)
@@ -167,6 +171,25 @@ def compared(old: Any, new: Any, *more: Arg, tell: bool = False) -> Words:
 def stored(serializing: Serializing | None, value: Any) -> Any:
     """Return a value as a client stores it; a mark as it is."""
     return value if serializing is None or isinstance(value, Mark) else serializing.stored(value)
+
+
+def untouched(serializing: Serializing | None, data: bytes) -> Any:
+    """Return what was read as an argument that is sent as it is."""
+    return data if serializing is None else serializing.untouched(data)
+
+
+def reread(serializing: Serializing | None, is_text: bool, data: bytes) -> Any:
+    """Return a stored value as a client reads it.
+
+    Raises:
+        DecodeError: It is not UTF-8, though text was asked for.
+    """
+    if serializing is not None:
+        return serializing.read(data)
+    value = as_text(data) if is_text else data
+    if isinstance(value, DecodeError):
+        raise value
+    return value
 
 
 def pairs(mapping: Mapping[Any, Any]) -> Words:

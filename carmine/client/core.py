@@ -55,6 +55,7 @@ __all__ = [
     "first_error",
     "located",
     "patience",
+    "patience_of_many",
     "refuse",
     "serializing",
     "settle",
@@ -63,6 +64,7 @@ __all__ = [
     "told_to_entries",
     "unexpected",
     "values_or_error",
+    "was_stale",
 ]
 
 NEVER: Final = FORBIDDEN | SUBSCRIBE
@@ -116,6 +118,15 @@ def patience(spec: Spec, words: Words, read_timeout: float | None) -> float | No
     return math.inf if read_timeout is None else own + read_timeout
 
 
+def patience_of_many(queue: Sequence[Reply[Any]], read_timeout: float | None) -> float | None:
+    """Return the seconds that a pipeline with blocking commands may take, inf for no limit; None where none blocks."""
+    own = [patience(entry.spec, entry.words, 0.0) for entry in queue if entry.spec.flags & BLOCKING]
+    waits = [wait for wait in own if wait is not None]
+    if not waits:
+        return None
+    return math.inf if read_timeout is None else sum(waits) + read_timeout
+
+
 def decide(retry: Retry, error: CarmineError, attempt: int, chance: float, spec: Spec, words: Words) -> float | None:
     """Return the seconds to wait before another attempt, or None to give up."""
     return retry.decide(
@@ -125,6 +136,15 @@ def decide(retry: Retry, error: CarmineError, attempt: int, chance: float, spec:
         readonly=bool(spec.flags & READONLY),
         absolute_write=is_absolute(spec, words),
         compound=spec.name in SCRIPTS,
+    )
+
+
+def was_stale(error: CarmineError) -> bool:
+    """Whether a pooled connection had died while it lay idle; a broken handshake has a CarmineError as its cause."""
+    return (
+        isinstance(error, ConnectionLost)
+        and error.outcome is Outcome.NOT_SENT
+        and not isinstance(error.__cause__, CarmineError)
     )
 
 

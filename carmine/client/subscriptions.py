@@ -145,6 +145,13 @@ class Asked:
         self._done = max(1, len(self.names))
         self.error = error
 
+    def raise_refusal(self, address: object) -> None:
+        """Raise the server's refusal, if there was one, with the command and where it was refused."""
+        if self.error is not None:
+            self.error.command = self.words[0].decode()
+            self.error.address = str(address)
+            raise self.error
+
     def undo(self, wanted: dict[bytes, Subscription]) -> None:
         """Let what was refused be as it was before."""
         for name, before in zip(self.names, self._before, strict=False):

@@ -13,7 +13,7 @@ from carmine.errors import DeadlineExceeded
 if TYPE_CHECKING:
     from carmine.types import Seconds
 
-__all__ = ["bounded", "deadline"]
+__all__ = ["after", "bounded", "deadline"]
 
 
 def deadline(seconds: Seconds) -> Deadline:
@@ -51,3 +51,8 @@ def bounded(seconds: float | None, usual: float | None, what: str) -> float | No
         raise DeadlineExceeded(f"the time of carmine.deadline() was over before {what} was sent")
     own = usual if seconds is None else seconds
     return left if own is None else min(own, left)
+
+
+def after(seconds: float | None) -> float:
+    """Return the moment so many seconds from now, or that of `carmine.deadline()` if it is earlier."""
+    return min(limit(), math.inf if seconds is None else monotonic() + seconds)

@@ -6,22 +6,30 @@ call did not finish is closed, whatever was raised; a command is sent again only
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
 from carmine._bridge import aio
-from carmine.client.core import SPECIAL, decide, finish, located, patience, refuse, settle, told_to_entries
+from carmine.client.core import (
+    SPECIAL,
+    decide,
+    finish,
+    located,
+    patience,
+    patience_of_many,
+    refuse,
+    settle,
+    told_to_entries,
+    was_stale,
+)
 from carmine.client.deadline import limit
 from carmine.client.timing import bounded
 from carmine.commands.command import flags_of, modes_of, words_of
 from carmine.commands.flags import BLOCKING, READONLY
 from carmine.errors import (
     CarmineError,
-    ConnectionLost,
     DeadlineExceeded,
     NetworkError,
-    Outcome,
     PoolClosed,
     RetryRule,
     ServerError,
@@ -30,8 +38,6 @@ from carmine.transport.bookkeeping import chance
 from carmine.transport.hooks import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from carmine.client.serializing import Serializing
     from carmine.commands.command import Reply, Spec, Words
     from carmine.transport.async_connection import AsyncConnection
@@ -99,7 +105,7 @@ class AsyncAttempts:
     async def _wait_to_retry(self, error: CarmineError, attempt: int, spec: Spec, words: Words) -> None:
         """Sleep before the next attempt, or raise `error` because there is to be none."""
         located(error, spec, self._pool.options.address)
-        if attempt == 1 and _was_stale(error):
+        if attempt == 1 and was_stale(error):
             return  # it had died while it was idle: no attempt was made
         wait = decide(self._pool.options.retry, error, attempt, chance(), spec, words)
         if wait is None or not self._may_wait(wait):
@@ -124,7 +130,7 @@ class AsyncAttempts:
         options = self._pool.options
         modes = modes_of(queue, self._text)
         common, some = flags_of(queue)
-        timeout = _patience_of_many(queue, options.read_timeout) if some & BLOCKING else None
+        timeout = patience_of_many(queue, options.read_timeout) if some & BLOCKING else None
         readonly = bool(common & READONLY)
         began = time.monotonic()
         where = str(options.address)
@@ -155,7 +161,7 @@ class AsyncAttempts:
         tell(self._hooks, "on_command_end", "PIPELINE", where, time.monotonic() - began, None)
 
     def _wait_of_many(self, problem: NetworkError, attempt: int, readonly: bool) -> float | None:
-        if attempt == 1 and _was_stale(problem):
+        if attempt == 1 and was_stale(problem):
             return 0.0
         retry = self._pool.options.retry
         wait = retry.decide(problem, attempt=attempt, chance=chance(), readonly=readonly, compound=True)
@@ -191,21 +197,3 @@ class AsyncAttempts:
 
     async def _give_back(self, connection: AsyncConnection) -> None:
         await self._pool.give_back(connection)
-
-
-def _was_stale(error: CarmineError) -> bool:
-    """Whether a pooled connection had died while it lay idle; a broken handshake has a CarmineError as its cause."""
-    return (
-        isinstance(error, ConnectionLost)
-        and error.outcome is Outcome.NOT_SENT
-        and not isinstance(error.__cause__, CarmineError)
-    )
-
-
-def _patience_of_many(queue: Sequence[Reply[Any]], read_timeout: float | None) -> float | None:
-    """Return the seconds that a pipeline with blocking commands may take, inf for no limit; None where none blocks."""
-    own = [patience(entry.spec, entry.words, 0.0) for entry in queue if entry.spec.flags & BLOCKING]
-    waits = [wait for wait in own if wait is not None]
-    if not waits:
-        return None
-    return math.inf if read_timeout is None else sum(waits) + read_timeout

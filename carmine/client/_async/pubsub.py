@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from carmine import _checks
 from carmine._bridge import aio
-from carmine.client._async.subscriber import AsyncSubscriber, after
+from carmine.client._async.subscriber import AsyncSubscriber
 from carmine.client.deadline import limit
 from carmine.client.subscriptions import CHANNELS, PATTERNS, SHARDS, Message, Reconnected, entries_of, name_of
+from carmine.client.timing import after
 from carmine.errors import DeadlineExceeded, UsageError
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from carmine import _checks
 from carmine._bridge import aio
-from carmine.client.deadline import limit
 from carmine.client.subscriptions import Asked, Lost, Message, Reconnected, Subscriptions, is_passing
+from carmine.client.timing import after
 from carmine.errors import (
     CarmineError,
     ConnectionLost,
@@ -34,10 +34,9 @@ if TYPE_CHECKING:
 
     from carmine.client.async_engine import AsyncEngine
     from carmine.client.subscriptions import Event, Handler
-    from carmine.errors import ServerError
     from carmine.transport.async_connection import AsyncConnection
 
-__all__ = ["AsyncSubscriber", "after"]
+__all__ = ["AsyncSubscriber"]
 
 _LOOK_AGAIN: Final = 0.1
 """Seconds after which a waiter looks itself: what a signal handler raised may have eaten its wake-up."""
@@ -83,8 +82,7 @@ class AsyncSubscriber:
             return
         if not await self._until(lambda: asked.is_settled or len(self._ready) >= _AHEAD, deadline):
             raise self._late("no confirmation")
-        if asked.error is not None:
-            raise _located(asked.error, asked, connection)
+        asked.raise_refusal(connection.address)
 
     async def _send_new(self, ask: Callable[[], Asked | None], deadline: float) -> tuple[AsyncConnection, Asked | None]:
         """Send a command on the connection, made if there is none; return both."""
@@ -280,8 +278,7 @@ class AsyncSubscriber:
                     raise self._late("no confirmation")
                 self._keep(self._subscriptions.take(value), came)
             for asked in flight:
-                if asked.error is not None:
-                    raise _located(asked.error, asked, connection)
+                asked.raise_refusal(connection.address)
             self._subscriptions.restarted()
             if self._loss is not None:
                 self._ready.append((Reconnected(self._loss), None))
@@ -336,14 +333,3 @@ class AsyncSubscriber:
             if connection is not None:
                 await self._discard(connection)
         self._wake()
-
-
-def _located(error: ServerError, asked: Asked, connection: AsyncConnection) -> ServerError:
-    error.command = asked.words[0].decode()
-    error.address = str(connection.address)
-    return error
-
-
-def after(seconds: float | None) -> float:
-    """Return the moment so many seconds from now, or that of `carmine.deadline()` if it is earlier."""
-    return min(limit(), math.inf if seconds is None else time.monotonic() + seconds)

@@ -12,10 +12,22 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from carmine import _checks
 from carmine._bridge import aio
 from carmine.client._async.script import AsyncScripting
-from carmine.client.cas import ABORT, DELETE, FIELD, HMSETNX, MISSING, STRING, Swapped, compared, pairs, stored
-from carmine.client.core import as_text
+from carmine.client.cas import (
+    ABORT,
+    DELETE,
+    FIELD,
+    HMSETNX,
+    MISSING,
+    STRING,
+    Swapped,
+    compared,
+    pairs,
+    reread,
+    stored,
+    untouched,
+)
 from carmine.commands.specs import spec
-from carmine.errors import DecodeError, UsageError
+from carmine.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,11 +154,12 @@ class AsyncSwapping(AsyncScripting, Generic[T]):
         left = attempts if attempts is None else _checks.whole("attempts", attempts, least=1)
         found = await self._execute(get, (get.name, key, *more))
         while True:
-            given: Any = await aio.call(fn, None if found is None else self._value(found), found is None)
+            value = None if found is None else reread(self._serializing, self._text, found)
+            given: Any = await aio.call(fn, value, found is None)
             new, returned = given if type(given) is Swapped else (given, None if given is DELETE else given)
             if new is ABORT:
                 return abort
-            old = MISSING if found is None else self._as_it_is(found)
+            old = MISSING if found is None else untouched(self._serializing, found)
             told = await self._run(program, (key,), compared(old, stored(self._serializing, new), *more, tell=True))
             if told == 1:
                 return returned
@@ -154,15 +167,3 @@ class AsyncSwapping(AsyncScripting, Generic[T]):
             if left == 0:
                 return abort
             found = told[0] if told else None
-
-    def _as_it_is(self, data: bytes) -> bytes:
-        return data if self._serializing is None else self._serializing.untouched(data)
-
-    def _value(self, data: bytes) -> Any:
-        """Return a stored value as this client reads it."""
-        if self._serializing is not None:
-            return self._serializing.read(data)
-        value = as_text(data) if self._text else data
-        if isinstance(value, DecodeError):
-            raise value
-        return value

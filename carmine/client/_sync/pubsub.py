@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from carmine import _checks
 from carmine._bridge import threads
-from carmine.client._sync.subscriber import Subscriber, after
+from carmine.client._sync.subscriber import Subscriber
 from carmine.client.deadline import limit
 from carmine.client.subscriptions import CHANNELS, PATTERNS, SHARDS, Message, Reconnected, entries_of, name_of
+from carmine.client.timing import after
 from carmine.errors import DeadlineExceeded, UsageError
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from carmine import _checks
 from carmine._bridge import threads
-from carmine.client.deadline import limit
 from carmine.client.subscriptions import Asked, Lost, Message, Reconnected, Subscriptions, is_passing
+from carmine.client.timing import after
 from carmine.errors import (
     CarmineError,
     ConnectionLost,
@@ -35,10 +35,9 @@ if TYPE_CHECKING:
 
     from carmine.client.engine import Engine
     from carmine.client.subscriptions import Event, Handler
-    from carmine.errors import ServerError
     from carmine.transport.connection import Connection
 
-__all__ = ["Subscriber", "after"]
+__all__ = ["Subscriber"]
 
 _LOOK_AGAIN: Final = 0.1
 """Seconds after which a waiter looks itself: what a signal handler raised may have eaten its wake-up."""
@@ -84,8 +83,7 @@ class Subscriber:
             return
         if not self._until(lambda: asked.is_settled or len(self._ready) >= _AHEAD, deadline):
             raise self._late("no confirmation")
-        if asked.error is not None:
-            raise _located(asked.error, asked, connection)
+        asked.raise_refusal(connection.address)
 
     def _send_new(self, ask: Callable[[], Asked | None], deadline: float) -> tuple[Connection, Asked | None]:
         """Send a command on the connection, made if there is none; return both."""
@@ -281,8 +279,7 @@ class Subscriber:
                     raise self._late("no confirmation")
                 self._keep(self._subscriptions.take(value), came)
             for asked in flight:
-                if asked.error is not None:
-                    raise _located(asked.error, asked, connection)
+                asked.raise_refusal(connection.address)
             self._subscriptions.restarted()
             if self._loss is not None:
                 self._ready.append((Reconnected(self._loss), None))
@@ -337,14 +334,3 @@ class Subscriber:
             if connection is not None:
                 self._discard(connection)
         self._wake()
-
-
-def _located(error: ServerError, asked: Asked, connection: Connection) -> ServerError:
-    error.command = asked.words[0].decode()
-    error.address = str(connection.address)
-    return error
-
-
-def after(seconds: float | None) -> float:
-    """Return the moment so many seconds from now, or that of `carmine.deadline()` if it is earlier."""
-    return min(limit(), math.inf if seconds is None else time.monotonic() + seconds)
