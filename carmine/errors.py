@@ -273,7 +273,7 @@ class ServerError(CarmineError):
 
 
 class WrongTypeError(ServerError):
-    """WRONGTYPE: the key holds another kind of value; `.key` names it where it is a layer's own, and a note says more."""
+    """WRONGTYPE: the key holds another kind of value; `.key` names one of a layer, and a note says more."""
 
     key: str | bytes | None = None
 

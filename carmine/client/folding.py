@@ -13,7 +13,7 @@ class Reduced:
     __slots__ = ("value",)
 
     def __init__(self, value: Any) -> None:
-        self.value = value
+        self.value: Any = value
 
 
 def reduced(value: Any) -> Reduced:

@@ -209,8 +209,9 @@ class Lab:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each scenario in the worlds that worlds.py names."""
-    if "world" in metafunc.fixturenames:
+    """Run each scenario in the worlds that worlds.py names, unless it names its own."""
+    named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "world" in metafunc.fixturenames and not any("world" in names for names in named):
         metafunc.parametrize("world", worlds_of(metafunc.function.__name__))
 
 

@@ -359,7 +359,7 @@ class TestCommand:
         assert command.arguments([]).command is None
 
     def test_every_layer_can_be_asked_for(self) -> None:
-        assert {command.arguments([name]).command for name in layers.LAYERS} == {"queue", "locks"}
+        assert {command.arguments([name]).command for name in layers.LAYERS} == {"queue", "locks", "sessions"}
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ from carmine.ext.tundra.freezers import LARGEST, within
 try:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-except ModuleNotFoundError as exc:
-    raise MissingExtra("AES-GCM needs cryptography: pip install 'carmine-redis[tundra]'") from exc
+except ModuleNotFoundError as _exc:
+    raise MissingExtra("AES-GCM needs cryptography: pip install 'carmine-redis[tundra]'") from _exc
 
 __all__ = ["AesGcm"]
 

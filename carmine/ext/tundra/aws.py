@@ -28,10 +28,10 @@ try:
         IncompleteReadError,
         SSLError,
     )
-except ModuleNotFoundError as exc:
+except ModuleNotFoundError as _exc:
     raise MissingExtra(
         "S3 and DynamoDB need boto3: pip install 'carmine-redis[s3]' or 'carmine-redis[dynamodb]'"
-    ) from exc
+    ) from _exc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -18,8 +18,8 @@ if sys.version_info >= (3, 14):
 else:
     try:
         from backports import zstd
-    except ModuleNotFoundError as exc:
-        raise MissingExtra("zstd needs backports.zstd below Python 3.14: pip install 'carmine-redis[tundra]'") from exc
+    except ModuleNotFoundError as _exc:
+        raise MissingExtra("zstd needs backports.zstd below Python 3.14: pip install 'carmine-redis[tundra]'") from _exc
 
 __all__ = ["Zstd"]
 

@@ -96,8 +96,8 @@ class Statistics:
         """Begin to count anew."""
         self.counts: dict[str, int] = dict.fromkeys(COUNTED, 0)
         self.sizes: dict[str, int] = {}
-        self.queueing = _Durations()
-        self.handling = _Durations()
+        self.queueing: _Durations = _Durations()
+        self.handling: _Durations = _Durations()
 
     def count(self, name: str, by: int = 1) -> None:
         """Count something."""

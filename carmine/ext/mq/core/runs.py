@@ -40,11 +40,12 @@ class Run:
     __slots__ = ("ending", "is_lost", "is_unsure", "message", "renew_at", "until")
 
     def __init__(self, message: Any, sent: float) -> None:
-        self.message = message
+        self.message: Any = message
         self.ending: Ending | None = None
-        self.is_lost = False
-        self.is_unsure = False
-        self.until = self.renew_at = 0.0
+        self.is_lost: bool = False
+        self.is_unsure: bool = False
+        self.until: float = 0.0
+        self.renew_at: float = 0.0
         self.confirm(sent)
 
     def confirm(self, sent: float) -> None:

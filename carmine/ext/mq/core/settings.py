@@ -46,24 +46,26 @@ class Settings:
         monitor: Callable[..., Any] | None,
         auto_start: Any,
     ) -> None:
-        self.concurrency = _checks.whole("concurrency", concurrency, least=1, most=_MOST_HANDS)
-        self.lease = _checks.seconds("lease", lease, least=_SHORTEST_LEASE)
+        self.concurrency: int = _checks.whole("concurrency", concurrency, least=1, most=_MOST_HANDS)
+        self.lease: float = _checks.seconds("lease", lease, least=_SHORTEST_LEASE)
         given: Any = never  # what the types say, a caller without a checker may not
         if not isinstance(given, tuple) or not all(_is_exception(kind) for kind in given):
             raise UsageError("never must be a tuple of exception classes")
-        self.policy = Policy(retry, max_attempts=max_attempts, never=never)
+        self.policy: Policy = Policy(retry, max_attempts=max_attempts, never=never)
         if on_exception not in ("retry", "drop"):
             raise UsageError('on_exception must be "retry" or "drop"')
-        self.drops = on_exception == "drop"
-        self.at_most_once = _checks.flag("at_most_once", at_most_once)
-        self.throttle = throttle if throttle is None or callable(throttle) else _checks.seconds("throttle", throttle)
+        self.drops: bool = on_exception == "drop"
+        self.at_most_once: bool = _checks.flag("at_most_once", at_most_once)
+        self.throttle: float | Callable[..., Any] | None = throttle
+        if throttle is not None and not callable(throttle):
+            self.throttle = _checks.seconds("throttle", throttle)
         if idle_backoff is not None:
             _callable("idle_backoff", idle_backoff)
             sleeps = [idle_backoff(dry_runs) for dry_runs in range(1, 6)]
-        self.sleeps = tuple(_checks.seconds("idle_backoff", each, least=0.001) for each in sleeps)
+        self.sleeps: tuple[float, ...] = tuple(_checks.seconds("idle_backoff", each, least=0.001) for each in sleeps)
         if monitor is not None:
             _callable("monitor", monitor)
-        self.monitor = monitor
+        self.monitor: Callable[..., Any] | None = monitor
         is_switch = isinstance(auto_start, bool)
         self.delay: float | None = (
             (0.0 if auto_start else None) if is_switch else _checks.seconds("auto_start", auto_start)
@@ -106,7 +108,8 @@ class Trouble:
 
     def is_over(self) -> bool:
         """Note that something worked; True where it had failed before."""
-        had, self.count = self.count, 0
+        had = self.count
+        self.count = 0
         return had > 0
 
 
