@@ -127,7 +127,7 @@ def test_the_async_client_stays_flat(kind: str, server: RedisServer, report: Cal
 
 def test_the_blocking_client_stays_flat(server: RedisServer, report: Callable[..., None]) -> None:
     """The same of the blocking client, one after the other."""
-    rounds = max(2, scaled(1_000_000) // 100 // PARTS)
+    rounds = max(2, scaled(1_000_000) // 94 // PARTS + 1)  # 94 commands in each
     done = 0
     held: list[Held] = []
 

@@ -69,7 +69,7 @@ class AsyncSwapping(AsyncScripting, Generic[T]):
             Whether it was written.
 
         Raises:
-            WrongTypeError: The key holds something else than a string.
+            WrongTypeError: The key holds something else than a string; below 7.0 another ServerError says so.
         """
         words = compared(stored(self._serializing, old), stored(self._serializing, new))
         return bool(await self._run(STRING, (key,), words) == 1)

@@ -70,7 +70,7 @@ class Swapping(Scripting, Generic[T]):
             Whether it was written.
 
         Raises:
-            WrongTypeError: The key holds something else than a string.
+            WrongTypeError: The key holds something else than a string; below 7.0 another ServerError says so.
         """
         words = compared(stored(self._serializing, old), stored(self._serializing, new))
         return bool(self._run(STRING, (key,), words) == 1)

@@ -69,22 +69,22 @@ class AsyncQueueBase:
         """Run one script."""
         try:
             return await AsyncScript(self._client, program(name))(self._keys_of(name), args)
-        except WrongTypeError as error:
-            await self._name_key(error, self._keys_of(name))
-            raise
         except ServerError as error:
+            if "WRONGTYPE" in error.message:  # Redis 6.2 wraps what a script met
+                await self._name_key(error, self._keys_of(name))
             if error.code != "MQLAYOUT":
                 raise
             raise LayoutError(f"{error.message.partition(' ')[2]}; upgrade carmine here") from error
 
-    async def _name_key(self, error: WrongTypeError, keys: tuple[str, ...]) -> None:
+    async def _name_key(self, error: ServerError, keys: tuple[str, ...]) -> None:
         """Say in an error which of the queue's keys another program has written."""
         async with self._client.pipeline(raise_errors=False) as pipeline:
             found = [pipeline.type(key) for key in keys]
         for key, kind in zip(keys, found, strict=True):
             wanted = KINDS.get(key.rpartition(":")[2])
             if kind.error is None and kind.value not in ("none", wanted) and wanted is not None:
-                error.key = key
+                if isinstance(error, WrongTypeError):
+                    error.key = key
                 error.add_note(f"{key} holds a {kind.value}, and the queue keeps a {wanted} there: who else writes it?")
                 return
 
