@@ -98,7 +98,7 @@ class Trouble:
     def __init__(self, base: float = 0.05, cap: float = 5.0) -> None:
         self._base = base
         self._cap = cap
-        self.count = 0
+        self.count: int = 0
 
     def delay(self, chance: float) -> float:
         """Count one more; return the seconds to wait, at least half of the bound."""
