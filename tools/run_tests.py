@@ -2,9 +2,9 @@
 
 The suites read their matrix from the environment: ``CARMINE_IMPL`` and ``CARMINE_EXPECT_IMPL`` (the twin),
 ``CARMINE_TEST_SERVER`` (valkey91, redis82, redis70, redis62) and ``CARMINE_TEST_SCALE`` (a factor on the counts of the
-long tests). Both protocols are parameters inside the suites. Most passes wait more than they compute: three run side by
-side on two processors. Those with the fault tests, which hold calls to their deadlines, run after them; at their full
-length, in the matrix, one on each processor.
+long tests). Both protocols are parameters inside the suites. Passes wait as much as they compute: four run side by
+side on two processors. Those with the fault tests, which hold calls to their deadlines, run after them, three at a
+time; at their full length, in the matrix, one on each processor.
 
 A folder that does not exist yet is reported and passed over; one that exists and holds no test fails, for pytest then
 ends with status 5. So does a pass that takes longer than its group's limit, which grows with a scale set by hand.
@@ -208,7 +208,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=main.__doc__)
     known = ("unit", "protocol", "smoke", "integration", "faults", "ext", "servers", "pythons", "test", "matrix")
     parser.add_argument("groups", nargs="+", choices=known)
-    parser.add_argument("--jobs", type=int, default=CPUS + CPUS // 2)
+    parser.add_argument("--jobs", type=int, default=2 * CPUS)
     parser.add_argument("--only", default="", help="a regular expression: the passes whose name has a match")
     parser.add_argument("--pytest", default="", help="more words for pytest, in one string")
     args = parser.parse_args()
@@ -228,7 +228,8 @@ def main() -> int:
 
     results: list[Result] = []
     for with_faults in (False, True):  # what is measured in fractions of a second must not wait for a processor
-        jobs = CPUS if with_faults and "matrix" in args.groups else args.jobs
+        most = CPUS if "matrix" in args.groups else CPUS + CPUS // 2
+        jobs = min(args.jobs, most) if with_faults else args.jobs
         with ThreadPoolExecutor(jobs) as pool:
             results += pool.map(go, [one for one in todo if is_faults(one) is with_faults])
     report(results)

@@ -70,7 +70,9 @@ def test_g01_no_room_reads_the_wall_clock() -> None:
     found = [
         f"{path.name}: {line.strip()}"
         for path in [*package.rglob("*.py"), *package.glob("*.pyx"), *package.glob("*.pxi")]
-        if path.parent.name != "cli"  # says for how long a certificate is good
+        # the command line says for how long a certificate is good; parts in DynamoDB have an age in hours, compared by
+        # machines that share no other clock, and it decides about leftovers alone
+        if path.parent.name != "cli" and path.name != "dynamodb.py"
         for line in path.read_text().splitlines()
         if wall.search(line)
     ]

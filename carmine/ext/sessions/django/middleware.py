@@ -8,7 +8,6 @@ answered as if it had not; while the server cannot be asked no cookie is set or 
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
@@ -17,7 +16,6 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpResponse
 from django.utils.cache import patch_cache_control, patch_vary_headers
-from django.utils.http import http_date
 
 from carmine.ext.sessions.django.engine import INTERRUPTED, SessionStore
 from carmine.ext.sessions.errors import SessionUnavailable
@@ -126,8 +124,7 @@ class SessionMiddleware(middleware.SessionMiddleware):
             response.set_cookie(
                 name,
                 saved.key,
-                max_age=saved.max_age,
-                expires=None if saved.max_age is None else http_date(time.time() + saved.max_age),
+                max_age=saved.max_age,  # Django adds the date from it
                 domain=settings.SESSION_COOKIE_DOMAIN,
                 path=settings.SESSION_COOKIE_PATH,
                 secure=settings.SESSION_COOKIE_SECURE,
