@@ -100,9 +100,9 @@ class TestServices:
     TREE = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
 
     def test_a_service_is_ended_with_its_children(self, tmp_path: Path) -> None:
-        service = Service(
-            [sys.executable, "-c", f"{self.TREE}; print('all here', flush=True); time.sleep(60)"], tmp_path, os.environ
-        )
+        # the system counts processor time in ticks: a start alone may be none
+        body = f"{self.TREE}\nwhile time.process_time() < 0.1: pass\nprint('all here', flush=True); time.sleep(60)"
+        service = Service([sys.executable, "-c", body], tmp_path, os.environ)
         until = time.monotonic() + 10
         while service.last_words() != "all here" and time.monotonic() < until:
             time.sleep(0.01)
