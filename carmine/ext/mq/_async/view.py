@@ -53,10 +53,11 @@ class AsyncQueueView(AsyncQueueBase):
 
     async def _left(self, backoffs: bool) -> int:
         """Return how many messages a worker has still to handle; with `backoffs` also those that rest first."""
+        # What waits behind a run that has ended counts as done until its turn comes. Asked first: what moves on meanwhile
+        # is seen by the second question, the other way round by neither.
+        behind = await self._client.hkeys(self._key("messages-rq"))
         status = await self.status()
         left = status.queued + status.locked + (status.backoff if backoffs else 0)
-        # what waits behind a run that has ended counts as done until its turn comes
-        behind = await self._client.hkeys(self._key("messages-rq"))
         if not behind or backoffs:
             return left + len(behind)
         seconds, microseconds = await self._client.time()
