@@ -53,8 +53,8 @@ class AsyncQueueView(AsyncQueueBase):
 
     async def _left(self, backoffs: bool) -> int:
         """Return how many messages a worker has still to handle; with `backoffs` also those that rest first."""
-        # What waits behind a run that has ended counts as done until its turn comes. Asked first: what moves on meanwhile
-        # is seen by the second question, the other way round by neither.
+        # What waits behind a run that has ended counts as done until its turn comes. Asked first: what moves on
+        # meanwhile is seen by the second question, the other way round by neither.
         behind = await self._client.hkeys(self._key("messages-rq"))
         status = await self.status()
         left = status.queued + status.locked + (status.backoff if backoffs else 0)
