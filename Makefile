@@ -53,9 +53,11 @@ check: venv ## generated files are what their generators write
 # ---- tests
 
 .PHONY: test matrix unit protocol smoke integration faults ext
-test: pythons ## the whole truth: every check and every pass, to the end, and a failure if one failed
+test: venv ## the whole truth: every check and every pass, to the end, and a failure if one failed
 	@status=0; \
+	$(MAKE) --no-print-directory pythons & others=$$!; \
 	$(MAKE) --no-print-directory -k lint types contracts check || status=1; \
+	wait $$others || status=1; \
 	$(RUN) test || status=1; \
 	test $$status = 0 || echo "make test: FAILED, see above" >&2; exit $$status
 

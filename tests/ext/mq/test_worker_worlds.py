@@ -73,9 +73,9 @@ with worker._guard:  # the child is made while another thread is inside
                 assert worker.stop(30)  # at once, and without a word to the server
                 assert queue.message_status("held") == "locked"
                 worker.pause(), worker.resume()
-                queue.enqueue("quick", mid="childs")
+                queue.enqueue("quick", mid="offspring")
                 worker.start()
-                while queue.message_status("childs") not in ("done-awaiting-gc", None):
+                while queue.message_status("offspring") not in ("done-awaiting-gc", None):
                     pass
                 assert worker.stop(10)
                 os._exit(0)
