@@ -303,7 +303,7 @@ def test_a_closed_client_of_a_shared_pool(url: str, server: RedisServer) -> None
 
 
 def test_an_exhausted_pool(url: str, stack: contextlib.ExitStack) -> None:
-    client = stack.enter_context(carmine.connect(url, pool_size=2, pool_timeout=0.05))
+    client = stack.enter_context(carmine.connect(url, pool_size=2, pool_timeout=0.5))
     stack.enter_context(client.connection())
     stack.enter_context(client.connection())
     with pytest.raises(PoolTimeout) as caught:
@@ -311,7 +311,7 @@ def test_an_exhausted_pool(url: str, stack: contextlib.ExitStack) -> None:
     where = client.options.address
     held = "a pinned connection in thread 'MainThread'"
     assert re.fullmatch(
-        rf"no connection to {where} became free within 0\.05\d* s: 2 of 2 are in use, 0 callers wait; "
+        rf"no connection to {where} became free within 0\.5\d* s: 2 of 2 are in use, 0 callers wait; "
         rf"held by: {held}, {held}; give connections back sooner or raise pool_size",
         str(caught.value),
     )

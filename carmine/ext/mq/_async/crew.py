@@ -171,16 +171,15 @@ class Crew:
 
     # The end. --------------------------------------------------------------------------------------------------------
 
-    def hurry(self, until: float) -> None:
-        """Hand messages back at this instant, where it is earlier than what was said before."""
+    def stop(self, until: float) -> None:
+        """Claim nothing from here on; hand messages back at this instant, or at an earlier one said before."""
         with self.guard:
+            self.is_stopping = True
             self._until = min(self._until, until)
             self._drained.give()
 
     async def wind_up(self, close_ears: Callable[[], Any]) -> bool:
-        """End: claim nothing, let the handlers end, hand back what is left; True where nothing was."""
-        with self.guard:
-            self.is_stopping = True
+        """Once told to stop: let the handlers end, hand back what is left; True where nothing was."""
         self.stopping.give()
         self.feeder.wake()
         feeder, teller, keeper, tender, *listeners = self._jobs

@@ -184,7 +184,7 @@ class AsyncWorker:
             crew = self._crew
             if crew is None:
                 return True
-            crew.hurry(until)
+            crew.stop(until)
             is_first = self._ending is None
             if is_first:
                 self._ending = aio.spawn(self._wind_up, crew)

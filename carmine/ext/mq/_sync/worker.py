@@ -185,7 +185,7 @@ class Worker:
             crew = self._crew
             if crew is None:
                 return True
-            crew.hurry(until)
+            crew.stop(until)
             is_first = self._ending is None
             if is_first:
                 self._ending = threads.spawn(self._wind_up, crew)

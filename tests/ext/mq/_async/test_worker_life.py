@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator  # noqa: TC003 - as in the tests of integration
+from collections.abc import AsyncIterator, Callable  # noqa: TC003 - as in the tests of integration
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest_asyncio
 from carmine._bridge import aio
 from carmine.client._async.client import AsyncClient
 from carmine.errors import UsageError
+from carmine.ext.mq._async.crew import Crew
 from carmine.ext.mq._async.queue import AsyncQueue
 from carmine.ext.mq._async.worker import AsyncWorker
 from carmine.ext.mq.core.values import Entry
@@ -116,6 +117,32 @@ async def test_stop_by_a_handler(client: AsyncClient[Any], queue: AsyncQueue, se
     await until(lambda: worker.status().state == "stopped", "it has stopped")
     assert answers == [False]
     assert worker.status().counts["success"] == 1
+    assert (await queue.status()).queued == 1
+
+
+async def test_a_stop_takes_hold_at_once(
+    client: AsyncClient[Any], queue: AsyncQueue, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS Q13: nothing is claimed after a handler's stop, however late the job that ends the rest comes to run."""
+    again = aio.Signal()
+    wind_up = Crew.wind_up
+
+    async def late(crew: Crew, close_ears: Callable[[], Any]) -> bool:
+        await again.wait(0.3)
+        return await wind_up(crew, close_ears)
+
+    async def handler(message: AsyncMessage) -> None:
+        await message.worker.stop(20.0)
+        seen.messages.append(message)
+        if len(seen.messages) > 1:
+            again.give()
+
+    monkeypatch.setattr(Crew, "wind_up", late)
+    await queue.enqueue_many(["v"] * 2)
+    worker = AsyncWorker(client, "jobs", handler, concurrency=1)
+    worker.start()
+    await until(lambda: worker.status().state == "stopped", "it has stopped")
+    assert len(seen.messages) == 1
     assert (await queue.status()).queued == 1
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator  # noqa: TC003 - as in the tests of integration
+from collections.abc import Callable, Iterator  # noqa: TC003 - as in the tests of integration
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from carmine._bridge import threads
 from carmine.client._sync.client import Client
 from carmine.errors import UsageError
+from carmine.ext.mq._sync.crew import Crew
 from carmine.ext.mq._sync.queue import Queue
 from carmine.ext.mq._sync.worker import Worker
 from carmine.ext.mq.core.values import Entry
@@ -114,6 +115,32 @@ def test_stop_by_a_handler(client: Client[Any], queue: Queue, seen: Seen) -> Non
     until(lambda: worker.status().state == "stopped", "it has stopped")
     assert answers == [False]
     assert worker.status().counts["success"] == 1
+    assert (queue.status()).queued == 1
+
+
+def test_a_stop_takes_hold_at_once(
+    client: Client[Any], queue: Queue, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS Q13: nothing is claimed after a handler's stop, however late the job that ends the rest comes to run."""
+    again = threads.Signal()
+    wind_up = Crew.wind_up
+
+    def late(crew: Crew, close_ears: Callable[[], Any]) -> bool:
+        again.wait(0.3)
+        return wind_up(crew, close_ears)
+
+    def handler(message: Message) -> None:
+        message.worker.stop(20.0)
+        seen.messages.append(message)
+        if len(seen.messages) > 1:
+            again.give()
+
+    monkeypatch.setattr(Crew, "wind_up", late)
+    queue.enqueue_many(["v"] * 2)
+    worker = Worker(client, "jobs", handler, concurrency=1)
+    worker.start()
+    until(lambda: worker.status().state == "stopped", "it has stopped")
+    assert len(seen.messages) == 1
     assert (queue.status()).queued == 1
 
 
