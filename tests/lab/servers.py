@@ -16,13 +16,14 @@ from tests.lab.wire import RawClient, ReplyError, Value
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from carmine.embedded import ConfigValue, TLSFiles
 
 __all__ = ["RedisServer", "wait_until"]
 
 _SLOTS: Final = 16_384
+_SETTINGS: Final = ("CONFIG", "GET", "*")
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout: float = 10.0) -> None:
@@ -95,6 +96,7 @@ class RedisServer(EmbeddedRedis):
         self._is_replica = replica_of is not None
         self._users = {b"default", *(name.encode() for name in users or ())}
         self._baseline: dict[bytes, Value] = {}
+        self._baseline_text = b""
 
     @property
     def unix_url(self) -> str:
@@ -111,21 +113,14 @@ class RedisServer(EmbeddedRedis):
                 with contextlib.suppress(ReplyError):  # after a restart they are its own already
                     self.call("CLUSTER", "ADDSLOTS", *range(_SLOTS))
             wait_until(lambda: b"cluster_state:ok" in self.text("CLUSTER", "INFO"), "the cluster's state ok")
+        with self._ask() as admin:
+            self._baseline_text = admin.call_unparsed(*_SETTINGS)
         self._baseline = self._settings()
 
     def call(self, *words: bytes | str | float) -> Value:
         """Ask the server itself, over the unix socket; an error reply raises ReplyError."""
-        if self._admin is not None and not self._admin.is_open:
-            self._hang_up()  # CLIENT KILL, or a restart behind our back
-        if self._admin is None:
-            self._admin = RawClient(self.unix_path, 30.0)
-            if self._admin_password is not None:
-                self._admin.call("AUTH", self._admin_password)
-        try:
-            return self._admin.call(*words)
-        except (OSError, EOFError):
-            self._hang_up()
-            raise
+        with self._ask() as admin:
+            return admin.call(*words)
 
     def text(self, *words: bytes | str | float) -> bytes:
         """Ask for a reply that is a string."""
@@ -157,20 +152,20 @@ class RedisServer(EmbeddedRedis):
         if not self.is_running:
             self.start()
         self.resume()
-        if not self._is_replica and self.info("replication")["role"] != "master":
-            self.call("REPLICAOF", "NO", "ONE")
-        for name, value in self._settings().items():
-            if value != self._baseline.get(name):
-                self.call("CONFIG", "SET", name, cast("bytes", self._baseline[name]))
-        for user in cast("list[bytes]", self.call("ACL", "USERS")):
-            if user not in self._users:
-                self.call("ACL", "DELUSER", user)
-        self.call("CLIENT", "UNPAUSE")
-        self.call("FLUSHALL")
-        self.call("SCRIPT", "FLUSH")
-        if self.leg.at_least_7:
-            self.call("FUNCTION", "FLUSH")
-        self.call("CONFIG", "RESETSTAT")
+        with self._ask() as admin:
+            role, users = cast("list[list[bytes]]", admin.call_all(("ROLE",), ("ACL", "USERS")))
+            if not self._is_replica and role[0] != b"master":
+                admin.call("REPLICAOF", "NO", "ONE")
+            if admin.call_unparsed(*_SETTINGS) != self._baseline_text:  # hundreds, and hardly ever another than before
+                for name, value in self._settings().items():
+                    if value != self._baseline.get(name):
+                        admin.call("CONFIG", "SET", name, cast("bytes", self._baseline[name]))
+            for user in users:
+                if user not in self._users:
+                    admin.call("ACL", "DELUSER", user)
+            functions = [("FUNCTION", "FLUSH")] if self.leg.at_least_7 else []
+            flushes = (("FLUSHALL",), ("SCRIPT", "FLUSH"), *functions)
+            admin.call_all(("CLIENT", "UNPAUSE"), *flushes, ("CONFIG", "RESETSTAT"))
 
     def stop(self) -> None:
         """Stop the server."""
@@ -187,11 +182,26 @@ class RedisServer(EmbeddedRedis):
         self._hang_up()
         super().restart()
 
+    @contextlib.contextmanager
+    def _ask(self) -> Iterator[RawClient]:
+        """Give the laboratory's own connection, a new one where the last has ended."""
+        if self._admin is not None and not self._admin.is_open:
+            self._hang_up()  # CLIENT KILL, or a restart behind our back
+        if self._admin is None:
+            self._admin = RawClient(self.unix_path, 30.0)
+            if self._admin_password is not None:
+                self._admin.call("AUTH", self._admin_password)
+        try:
+            yield self._admin
+        except (OSError, EOFError):
+            self._hang_up()
+            raise
+
     def _hang_up(self) -> None:
         if self._admin is not None:
             self._admin.close()
             self._admin = None
 
     def _settings(self) -> dict[bytes, Value]:
-        reply = cast("list[bytes]", self.call("CONFIG", "GET", "*"))
+        reply = cast("list[bytes]", self.call(*_SETTINGS))
         return dict(zip(reply[::2], reply[1::2], strict=True))

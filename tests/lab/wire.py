@@ -6,10 +6,12 @@ arrays of bulk strings, so that an inline command or a wrong length from the cli
 
 from __future__ import annotations
 
+import secrets
 import socket
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 __all__ = ["RawClient", "ReplyError", "Value", "WireError", "encode_command", "parse_commands", "read_to_end"]
@@ -133,6 +135,28 @@ class RawClient:
         if isinstance(value, ReplyError):
             raise value
         return value
+
+    def call_all(self, *commands: Sequence[Word]) -> list[Value]:
+        """Send commands in one write and return their replies.
+
+        Raises:
+            ReplyError: one of the replies is an error; it is the first, and the others have been read.
+        """
+        self.sock.sendall(b"".join(encode_command(*words) for words in commands))
+        values = [self.read() for _ in commands]
+        for value in values:
+            if isinstance(value, ReplyError):
+                raise value
+        return values
+
+    def call_unparsed(self, *words: Word) -> bytes:
+        """Send a command and return the bytes of its reply: what comes before the answer to an ECHO sent behind it."""
+        mark = secrets.token_hex(16).encode()
+        self.sock.sendall(encode_command(*words) + encode_command("ECHO", mark))
+        end = b"$%d\r\n%b\r\n" % (len(mark), mark)
+        while not self._buffer.endswith(end):
+            self._fill()
+        return self._take(len(self._buffer))[: -len(end)]
 
     def send(self, *words: Word) -> None:
         """Send a command without waiting for its reply."""
