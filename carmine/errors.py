@@ -94,6 +94,11 @@ def printable(text: str, limit: int = _SHOWN) -> str:
     return cut if cut.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
 
 
+def with_last_words(what: str, said: object) -> str:
+    """Add to what is said of a lost connection the error that the server sent before it closed, if it did."""
+    return f"{what}; it had said: {printable(str(said), 200)}" if isinstance(said, ServerError) else what
+
+
 def _rebuild(cls: type[CarmineError], args: tuple[Any, ...], state: dict[str, Any]) -> CarmineError:
     error = cls.__new__(cls, *args)
     error.args = args

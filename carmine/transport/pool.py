@@ -21,6 +21,7 @@ from carmine.transport.connection import Connection, Connector
 from carmine.transport.hooks import tell
 
 if TYPE_CHECKING:
+    from carmine.transport.bookkeeping import PoolStats
     from carmine.transport.options import Options
 
 __all__ = ["Pool"]
@@ -324,6 +325,11 @@ class Pool(PoolBook[Connection]):
         self._close_idle()
         for connection in self._alive():
             connection.interrupt()
+
+    def stats(self) -> PoolStats:
+        """Return the counts of this moment."""
+        with self._lock:  # a place is counted before it is known whether there is one
+            return super().stats()
 
     def _abandon(self) -> None:
         """Start anew in a forked child; the parent's connections are not touched beyond their descriptors."""

@@ -20,15 +20,15 @@ from carmine.errors import (
     Outcome,
     ProtocolError,
     ReadTimeout,
-    ServerError,
     UsageError,
     WriteTimeout,
-    printable,
+    with_last_words,
 )
 from carmine.protocol import NEED_DATA, Parser, encode, encode_many
 from carmine.protocol.limits import LOOK_UP
 from carmine.protocol.values import is_push
 from carmine.transport.ready import direction, is_ready, wait_until
+from carmine.transport.seat import Seat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,10 +41,6 @@ _QUIET: Final = 1e-3
 _READ: Final = 1 << 16
 _OVERRUN: Final = 0.1
 """Seconds after the deadline in which bytes that have come are still taken."""
-
-
-def _with_last_words(what: str, said: Any) -> str:
-    return f"{what}; it had said: {printable(str(said), 200)}" if isinstance(said, ServerError) else what
 
 
 class SocketIO:
@@ -93,9 +89,9 @@ class SocketIO:
         self._max_pushes = parser.limits.pushes
         self._timeout = math.inf if timeout is None else timeout
         self._alive = True
-        self._in_use = threading.Lock()  # one step, where a flag takes two and another thread fits between them
+        self._in_use = Seat()
         self._calls = False  # who is in use is a call, which is alone; a reader and a sender go side by side
-        self._sending = threading.Lock()
+        self._sending = Seat()
         self._one_at_a_time = threading.Lock()  # TLS is not for two threads at once, not even in two directions
         self._is_torn = False  # a call is reading or writing; after it: it was interrupted
         self._interrupted = False
@@ -117,7 +113,7 @@ class SocketIO:
     @property
     def is_usable(self) -> bool:
         """Whether a call may be made: nothing is owed, nothing was lost."""
-        return self._alive and not (self.owed or self._is_torn or self._in_use.locked() or self._sending.locked())
+        return self._alive and not (self.owed or self._is_torn or self._in_use.is_taken or self._sending.is_taken)
 
     @property
     def idle_for(self) -> float:
@@ -130,21 +126,28 @@ class SocketIO:
 
     def close(self) -> None:
         """Close the socket and refuse every further call; a call under way is ended, and closes the socket itself."""
-        if self._sending.locked() or not self._in_use.acquire(blocking=False):
-            self.interrupt()
-            return
+        taken = [seat for seat in (self._in_use, self._sending) if seat.take()]
         try:
-            self.abandon()
+            if len(taken) == 2:
+                self.abandon()
+            else:
+                self.interrupt()
+                if self._in_use.is_mine and self._sending.is_mine:  # of a call that a signal has struck, perhaps
+                    self._free_place()
         finally:
-            self._in_use.release()
+            for seat in taken:
+                seat.leave()
 
     def abandon(self) -> None:
         """Close the descriptor and nothing else, in a forked child: the connection is the parent's."""
         self._alive = False
+        self._free_place()
+        self._socket.close()
+
+    def _free_place(self) -> None:
         if self.place is not None:
             self.place.is_free = True  # a traceback that somebody keeps may keep it alive
             self.place = None
-        self._socket.close()
 
     def interrupt(self) -> None:
         """End the call that another thread has under way, and every later one; that thread closes the socket."""
@@ -172,7 +175,7 @@ class SocketIO:
             self.execute_many((words,), decode, replies, timeout, None, each)
         except ConnectionLost as error:
             if replies:  # it came before the command was written whole
-                error.args = (_with_last_words(error.args[0], replies[0]),)
+                error.args = (with_last_words(error.args[0], replies[0]),)
             raise
         return replies[0]
 
@@ -236,7 +239,7 @@ class SocketIO:
     def send(self, words: Sequence[Arg]) -> None:
         """Send one command whose confirmations come as pushes, as SUBSCRIBE does; see the twin."""
         out = memoryview(encode(*words))
-        if not self._sending.acquire(blocking=False):
+        if not self._sending.take():
             raise self._refused()
         began = time.monotonic()
         sent = 0
@@ -266,7 +269,7 @@ class SocketIO:
         finally:
             if not is_whole:
                 self._alive = False  # half a command leaves the connection unusable
-            self._sending.release()
+            self._sending.leave()
             if not self._alive:
                 self.close()  # or the reader does, who is woken
 
@@ -281,7 +284,9 @@ class SocketIO:
                 self._parser.decode = self._parser.push_decode
                 value = self._parser.next_reply()
                 if value is NEED_DATA:
-                    if not self._has_more() and not self._wait_to_read():
+                    with self._one_at_a_time:
+                        has_more = self._pending()
+                    if not has_more and not self._wait_to_read():
                         self._is_torn = False
                         return None
                     with self._one_at_a_time:
@@ -301,12 +306,12 @@ class SocketIO:
     # The parts of a call. --------------------------------------------------------------------------------------------
 
     def _begin(self, timeout: float | None, *, reads: bool = False) -> None:
-        if not self._in_use.acquire(blocking=False):
+        if not self._in_use.take():
             raise self._refused()
         try:
             if not reads:
                 self._calls = True  # before the look at the sender, who looks at this after: one of the two is refused
-                if self._sending.locked():
+                if self._sending.is_taken:
                     raise self._refused()
             self._written = self._got = 0
             self._is_late = False
@@ -315,7 +320,7 @@ class SocketIO:
             self._deadline = self._began + (self._timeout if timeout is None else timeout)
         except BaseException:
             self._calls = False
-            self._in_use.release()
+            self._in_use.leave()
             raise
 
     def _check(self) -> None:
@@ -333,11 +338,11 @@ class SocketIO:
         self._fresh = False
         if self.owed or self._is_torn:
             self._alive = False
-        if not self._alive and not self._sending.locked():
+        if not self._alive and not self._sending.is_taken:
             self.abandon()
         self._last_used = time.monotonic()
         self._calls = False
-        self._in_use.release()
+        self._in_use.leave()
         if not self._alive:  # interrupted after the first look, or a sender is inside: woken, it closes the socket
             self.close()
 
@@ -457,10 +462,6 @@ class SocketIO:
         pending = getattr(self._socket, "pending", None)
         return pending is not None and pending() > 0
 
-    def _has_more(self) -> bool:
-        with self._one_at_a_time:
-            return self._pending()
-
     def _wait_to_read(self) -> bool:
         return self._wait(read=self._wants != "write", write=self._wants == "write")
 
@@ -489,7 +490,7 @@ class SocketIO:
         what = self._told(what, problem)
         self._alive = False
         with contextlib.suppress(ProtocolError):
-            what = _with_last_words(what, self._parser.next_reply() if self.owed else None)
+            what = with_last_words(what, self._parser.next_reply() if self.owed else None)
         return ConnectionLost(what, outcome=self._outcome(), address=self.address)
 
     def _told(self, what: str, problem: BaseException | None) -> str:

@@ -107,9 +107,9 @@ class Subscriber:
             connection.send(asked.words)
         except NetworkError as problem:
             return problem
-        except UsageError as problem:  # it was closed in this moment
+        except UsageError as problem:  # it was closed in this moment, or a call that was struck is in it for ever
             lost = NetworkError(str(problem), outcome=Outcome.NOT_SENT)
-            lost.__cause__ = problem
+            lost.__cause__ = problem.with_traceback(None)  # its frames would keep the connection, which has a place
             return lost
         return None
 
