@@ -121,7 +121,7 @@ async def test_a_key_that_waits_beyond_its_own_time_is_deleted(
     """By whoever comes first: who asks for it, a worker, or a sweep."""
     for number in range(3):
         key = f"k{number}"
-        await client.set(key, "v", px=30)
+        await client.set(key, "v", px=200)
         await store.dirty(key)
         await until_time(client, store, key)
         assert await client.exists(key) == 1
@@ -140,7 +140,7 @@ async def test_a_key_that_waits_beyond_its_own_time_is_deleted(
 async def test_a_key_written_again_after_its_time_is_a_new_one(
     client: AsyncClient[Any], store: AsyncTundraStore
 ) -> None:
-    await client.set("k", "v", px=30)
+    await client.set("k", "v", px=200)
     await store.dirty("k")
     await until_time(client, store, "k")
     await client.set("k", "new")

@@ -233,7 +233,7 @@ async def test_a_key_that_never_reached_the_queue_is_found(
 async def test_a_worker_sweeps_by_itself(
     client: AsyncClient[Any], store: AsyncTundraStore, memory: MemoryStore
 ) -> None:
-    await client.set("k", "v", px=60)
+    await client.set("k", "v", px=400)
     await archive(store, "k")
     async with store.worker(sweep_every=0.01) as worker:
         await until(lambda: not memory.blobs, "the archive of a key whose time is over is deleted")
@@ -262,7 +262,7 @@ async def test_a_sweep_in_the_last_moment_of_a_key(
 async def test_a_value_that_nobody_noted_is_left_alone(
     client: AsyncClient[Any], store: AsyncTundraStore, memory: MemoryStore
 ) -> None:
-    await client.set("k", "v", px=50)
+    await client.set("k", "v", px=400)
     await archive(store, "k")
     await until_gone(client, "k")
     await client.set("k", "new")
@@ -274,7 +274,7 @@ async def test_a_value_that_nobody_noted_is_left_alone(
 async def test_a_sweep_that_fails_is_tried_again(
     client: AsyncClient[Any], store: AsyncTundraStore, memory: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await client.set("k", "v", px=60)
+    await client.set("k", "v", px=400)
     await archive(store, "k")
     memory.before = failing(3, DataStoreError("not now"), "delete")
     with caplog.at_level(logging.WARNING, "carmine.tundra"):

@@ -114,7 +114,7 @@ def test_a_key_that_waits_beyond_its_own_time_is_deleted(
     """By whoever comes first: who asks for it, a worker, or a sweep."""
     for number in range(3):
         key = f"k{number}"
-        client.set(key, "v", px=30)
+        client.set(key, "v", px=200)
         store.dirty(key)
         until_time(client, store, key)
         assert client.exists(key) == 1
@@ -131,7 +131,7 @@ def test_a_key_that_waits_beyond_its_own_time_is_deleted(
 
 
 def test_a_key_written_again_after_its_time_is_a_new_one(client: Client[Any], store: TundraStore) -> None:
-    client.set("k", "v", px=30)
+    client.set("k", "v", px=200)
     store.dirty("k")
     until_time(client, store, "k")
     client.set("k", "new")

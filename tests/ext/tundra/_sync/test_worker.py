@@ -230,7 +230,7 @@ def test_a_key_that_never_reached_the_queue_is_found(
 
 
 def test_a_worker_sweeps_by_itself(client: Client[Any], store: TundraStore, memory: MemoryStore) -> None:
-    client.set("k", "v", px=60)
+    client.set("k", "v", px=400)
     archive(store, "k")
     with store.worker(sweep_every=0.01) as worker:
         until(lambda: not memory.blobs, "the archive of a key whose time is over is deleted")
@@ -255,7 +255,7 @@ def test_a_sweep_in_the_last_moment_of_a_key(client: Client[Any], store: TundraS
 
 
 def test_a_value_that_nobody_noted_is_left_alone(client: Client[Any], store: TundraStore, memory: MemoryStore) -> None:
-    client.set("k", "v", px=50)
+    client.set("k", "v", px=400)
     archive(store, "k")
     until_gone(client, "k")
     client.set("k", "new")
@@ -267,7 +267,7 @@ def test_a_value_that_nobody_noted_is_left_alone(client: Client[Any], store: Tun
 def test_a_sweep_that_fails_is_tried_again(
     client: Client[Any], store: TundraStore, memory: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client.set("k", "v", px=60)
+    client.set("k", "v", px=400)
     archive(store, "k")
     memory.before = failing(3, DataStoreError("not now"), "delete")
     with caplog.at_level(logging.WARNING, "carmine.tundra"), store.worker(sweep_every=0.01):
