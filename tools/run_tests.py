@@ -3,7 +3,8 @@
 The suites read their matrix from the environment: ``CARMINE_IMPL`` and ``CARMINE_EXPECT_IMPL`` (the twin),
 ``CARMINE_TEST_SERVER`` (valkey91, redis82, redis70, redis62) and ``CARMINE_TEST_SCALE`` (a factor on the counts of the
 long tests). Both protocols are parameters inside the suites. Passes wait as much as they compute: four run side by
-side on two processors. Those with the fault tests, which hold calls to their deadlines, run after them, one on each.
+side on two processors. Those with the fault tests, which hold calls to their deadlines and wait the most, run after the
+others, beside nothing but each other.
 
 A folder that does not exist yet is reported and passed over; one that exists and holds no test fails, for pytest then
 ends with status 5. So does a pass that takes longer than its group's limit, which grows with a scale set by hand.
@@ -227,8 +228,7 @@ def main() -> int:
 
     results: list[Result] = []
     for with_faults in (False, True):  # what is measured in fractions of a second must not wait for a processor
-        jobs = min(args.jobs, CPUS) if with_faults else args.jobs
-        with ThreadPoolExecutor(jobs) as pool:
+        with ThreadPoolExecutor(args.jobs) as pool:
             results += pool.map(go, [one for one in todo if is_faults(one) is with_faults])
     report(results)
     failed = sum(not result.ok for result in results)
