@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from typing import TYPE_CHECKING
 
-__all__ = ["Seat"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Seat", "taken"]
 
 
 class Seat:
@@ -37,3 +42,14 @@ class Seat:
     def is_mine(self) -> bool:
         """Whether this thread has it: in a call further out, or because one was struck."""
         return self._taken.get("by") == [threading.get_ident()]
+
+
+@contextlib.contextmanager
+def taken(*seats: Seat) -> Iterator[bool]:
+    """Have those that are free, inside the block; gives whether all of them were."""
+    mine = [seat for seat in seats if seat.take()]
+    try:
+        yield len(mine) == len(seats)
+    finally:
+        for seat in mine:
+            seat.leave()

@@ -28,7 +28,7 @@ from carmine.protocol import NEED_DATA, Parser, encode, encode_many
 from carmine.protocol.limits import LOOK_UP
 from carmine.protocol.values import is_push
 from carmine.transport.ready import direction, is_ready, wait_until
-from carmine.transport.seat import Seat
+from carmine.transport.seat import Seat, taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -88,14 +88,13 @@ class SocketIO:
         self.max_idle: float = math.inf
         self._max_pushes = parser.limits.pushes
         self._timeout = math.inf if timeout is None else timeout
-        self._alive = True
+        self._alive = self._fresh = True
         self._in_use = Seat()
         self._calls = False  # who is in use is a call, which is alone; a reader and a sender go side by side
         self._sending = Seat()
         self._one_at_a_time = threading.Lock()  # TLS is not for two threads at once, not even in two directions
         self._is_torn = False  # a call is reading or writing; after it: it was interrupted
         self._interrupted = False
-        self._fresh = True
         self._began = self._deadline = self._last_used = self._looked = time.monotonic()
         self._written = self._got = 0
         self._wants = ""  # "read" or "write" when TLS needs the other direction first
@@ -126,17 +125,16 @@ class SocketIO:
 
     def close(self) -> None:
         """Close the socket and refuse every further call; a call under way is ended, and closes the socket itself."""
-        taken = [seat for seat in (self._in_use, self._sending) if seat.take()]
-        try:
-            if len(taken) == 2:
-                self.abandon()
-            else:
+        seats = (self._in_use, self._sending)
+        while True:
+            with taken(*seats) as is_alone:
+                if is_alone:
+                    return self.abandon()
                 self.interrupt()
-                if self._in_use.is_mine and self._sending.is_mine:  # of a call that a signal has struck, perhaps
+                if all(seat.is_mine for seat in seats):  # of a call that a signal has struck, perhaps
                     self._free_place()
-        finally:
-            for seat in taken:
-                seat.leave()
+            if any(seat.is_taken for seat in seats):  # else they have left meanwhile, and may have seen us here
+                return None
 
     def abandon(self) -> None:
         """Close the descriptor and nothing else, in a forked child: the connection is the parent's."""
@@ -257,8 +255,10 @@ class SocketIO:
                     wanted = direction(problem, "write")
                     outcome = Outcome.UNKNOWN if sent else Outcome.NOT_SENT
                     if wanted is None:
-                        what = self._told("the connection was lost while a command was sent", problem)
-                        raise ConnectionLost(what, outcome=outcome, address=self.address) from problem
+                        what = "the connection was lost while a command was sent"
+                        raise ConnectionLost(
+                            self._told(what, problem), outcome=outcome, address=self.address
+                        ) from problem
                     if not wait_until(self._socket, wanted, began + self._timeout):
                         raise WriteTimeout(
                             f"the peer took only {sent} bytes within {time.monotonic() - began:.3g} s",

@@ -1,17 +1,20 @@
-"""A signal handler that raises at any line of the pure twin's calls (FAULTS C22): what it leaves keeps no place."""
+"""How the pure twin closes around a call (FAULTS C22): one that a signal has struck, one that ends in that moment."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from carmine.errors import ConnectionLost
 from carmine.protocol import Parser
 from carmine.transport.bookkeeping import Place
 from carmine.transport.socket_io import SocketIO
+from tests.lab.servers import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,3 +82,35 @@ def test_a_struck_call_keeps_no_place_once_it_is_closed(call: str) -> None:
         strikes += 1
     assert strikes > 10
     io.close()
+
+
+def test_a_reader_that_leaves_while_another_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sees the other inside; one of them closes the socket all the same."""
+    ours, peer = socket.socketpair()
+    io = SocketIO(ours, Parser(protocol=3), "here", 5.0)
+    io.place = place = Place()
+    caught: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            io.next_push(5.0)
+        except ConnectionLost as error:
+            caught.append(error)
+
+    reader = threading.Thread(target=read)
+    real = socket.socket.shutdown
+
+    def shutdown(sock: socket.socket, how: int) -> None:
+        real(sock, how)
+        if threading.current_thread() is not reader:
+            reader.join(5)
+
+    monkeypatch.setattr(socket.socket, "shutdown", shutdown)
+    with peer:
+        reader.start()
+        wait_until(lambda: not io.is_usable, "the reader is inside")
+        io.close()
+        assert not reader.is_alive()
+        assert len(caught) == 1
+        assert ours.fileno() == -1
+        assert place.is_free
