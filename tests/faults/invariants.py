@@ -122,7 +122,7 @@ class Lab:
         """Wait until the server has ended all connections through the proxy `but` so many, and the clients know."""
         links = self.proxy._links
         self.proxy.wait_until(
-            lambda: sum(not link.flows["s2c"].source_done for link in list(links.values())) <= but,
+            lambda: sum(not link.flows["s2c"].is_over for link in list(links.values())) <= but,
             "the end of all connections",
         )
         self.wait_idle()

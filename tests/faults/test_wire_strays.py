@@ -184,7 +184,7 @@ def test_c16_a_bad_request_ends_the_connection(lab: Lab, when: str) -> None:
     if when == "idle":
         lab.proxy.inject_now("c2s", bad)
         lab.proxy.wait_until(lambda: b"Protocol error" in lab.proxy.log("s2c"), "the server's answer")
-        lab.wait_idle()
+        lab.wait_server_end()
     else:
         lab.proxy.mark()
         lab.proxy.inject["c2s"] = {0: bad}

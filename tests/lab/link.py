@@ -107,6 +107,7 @@ class Flow:
         self.source = source
         self.sink = sink
         self.source_done = False
+        self.is_over = False  # the sink has heard of the source's end
         self.blocked = False  # the sink's system takes no more at the moment
         self._offset = 0  # of the next byte to arrive
         self._waiting: deque[tuple[float, bytes | _Mark]] = deque()  # each with the time when it may go
@@ -257,7 +258,7 @@ class Link:
         elif not self._is_cut:
             flow.arrive_end(now)
         else:
-            flow.source_done = True
+            flow.source_done = flow.is_over = True
             self._close_if_done()
 
     def finish(self, flow: Flow, mark: _Mark) -> None:
@@ -270,6 +271,7 @@ class Link:
             self.close(reset=False)
         elif flow.sink is not None:
             self._say_end(flow.sink)
+        flow.is_over = True
 
     def cut(self, mode: CutMode) -> None:
         """Close both sides, behind the bytes that were sent already."""
