@@ -83,6 +83,13 @@ def test_c02_a_request_that_is_cut_while_it_is_written(lab: Lab, mode: Any) -> N
     lab.counts["cuts"] += 1
 
 
+def assert_one_died_of_silence(lab: Lab, driver: Any, before: int) -> None:
+    """After a read that timed out; a shared connection dies of its own silence, counted from its last byte."""
+    if lab.world == "async":
+        wait_until(lambda: driver.open() < before, "the silent connection's end")
+    assert driver.open() == before - 1
+
+
 def test_c03_a_truncated_reply_and_then_silence(lab: Lab) -> None:
     """The deadline ends it and the connection dies: nobody may read the tail."""
     lab.server.call("SET", "k", LARGE)
@@ -92,9 +99,7 @@ def test_c03_a_truncated_reply_and_then_silence(lab: Lab) -> None:
         lab.proxy.truncate["s2c"] = n
         before, opened = driver.open(), driver.stats().opened
         lab.fails(ReadTimeout, driver.call, "GET", "k", outcome=Outcome.UNKNOWN, within=0.05)
-        if lab.world == "async":  # a shared one dies of its own silence, counted from its last byte
-            wait_until(lambda there=before: driver.open() < there, "the silent connection's end")  # type: ignore[misc]
-        assert driver.open() == before - 1
+        assert_one_died_of_silence(lab, driver, before)
         lab.proxy.truncate.clear()
         lab.canaries(driver, 4)
         assert driver.stats().opened <= opened + 1
@@ -182,6 +187,8 @@ def test_c06_every_bit_of_a_reply_flipped(lab: Lab) -> None:
         except (ProtocolError, NetworkError) as error:
             lab.saw(error)
             lab.counts[f"noticed as {type(error).__name__}{' in the payload' if is_payload else ''}"] += 1
+            if isinstance(error, ReadTimeout):
+                assert_one_died_of_silence(lab, driver, opened)
             assert driver.open() == opened - 1
         else:
             assert is_payload, f"bit {bit}: {got!r}"
