@@ -83,7 +83,7 @@ def _scripted(client: Any, hear: Callable[..., None]) -> None:
 
 
 def _out_of_time(client: Any, hear: Callable[..., None]) -> None:
-    client.execute("DEBUG", "SLEEP", "0.15")
+    client.execute("DEBUG", "SLEEP", "0.4")
 
 
 def _out_of_places(client: Any, hear: Callable[..., None]) -> None:
@@ -145,7 +145,7 @@ def test_s20_whatever_is_done_the_password_is_not_shown(
     url = server.url.replace("redis://", f"redis://{USERINFO}")
     options: dict[str, Any] = {"pool_size": 2, "pool_timeout": 0.05, "read_timeout": 5}
     if door is _out_of_time:
-        options["read_timeout"] = 0.05
+        options["read_timeout"] = 0.25
     failed = 0
     with make_client(url, protocol=protocol, hooks=eavesdropper, retry=ONCE, **options) as client:
         client.ping()

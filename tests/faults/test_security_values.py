@@ -211,7 +211,7 @@ def test_s24_no_value_is_in_an_error_of_the_network(protocol: Any, make_client: 
     for answer in answers:
         with (
             Scripted.replies({b"SET": answer, b"GET": answer}, hello=hello) as server,
-            make_client(server.url, protocol=protocol, retry=ONCE, read_timeout=0.05) as client,
+            make_client(server.url, protocol=protocol, retry=ONCE, read_timeout=0.25) as client,
         ):
             for words in (("SET", "k", PAYLOAD), ("GET", "k")):
                 with pytest.raises(CarmineError) as caught:

@@ -183,7 +183,7 @@ async def test_a_deadline_of_one_caller(proxy: FaultProxy, server: RedisServer) 
         proxy.hold("s2c")
 
         async def short(number: int) -> str | None:
-            with carmine.deadline(0.05):
+            with carmine.deadline(0.2):
                 return await client.echo(f"short-{number}")
 
         others = [asyncio.create_task(one(client)) for _ in range(5)]
