@@ -20,6 +20,7 @@ from carmine.retry import Retry
 from carmine.transport.credentials import InsecureConnectionWarning
 from tests.integration.crew import Crew
 from tests.lab import leaks
+from tests.lab.clock import within
 from tests.lab.matrix import current_leg
 from tests.lab.proxy import FaultProxy
 from tests.lab.scripted import HELLO_3, Scripted
@@ -339,10 +340,8 @@ def test_t09_a_handshake_that_never_ends(tls_port: Any, connect: Any, certs: Cer
             proxy.chunk["s2c"], proxy.pace["s2c"] = 1, 0.02
         client = connect(proxy.port, connect_timeout=0.2)
         before = leaks.snapshot()
-        began = time.monotonic()
-        with pytest.raises(ConnectTimeout) as caught:
+        with within(0.2, 0.2), pytest.raises(ConnectTimeout) as caught:
             client.ping()
-        assert 0.2 <= time.monotonic() - began < 0.2 + 0.25
         assert "in time" in str(caught.value)
         proxy.heal()
         assert client.pool.stats().open == 0
@@ -353,10 +352,8 @@ def test_t09_hello_that_is_never_answered_over_tls(certs: Certificates, connect:
     """C10 over TLS: the handshake of Redis shares the deadline with that of TLS."""
     with Scripted(lambda number, block: b"", tls=certs.server_context(certs.good)) as server:
         client = connect(server.port, connect_timeout=0.3)
-        began = time.monotonic()
-        with pytest.raises(ConnectTimeout):
+        with within(0.3, 0.3), pytest.raises(ConnectTimeout):
             client.ping()
-        assert 0.3 <= time.monotonic() - began < 0.3 + 0.25
 
 
 # Calls over TLS. -----------------------------------------------------------------------------------------------------
@@ -368,10 +365,8 @@ def test_a_deadline_holds_inside_records(tls_port: Any, connect: Any, certs: Cer
         client = connect(proxy.port, read_timeout=0.3)
         client.set("k", "v" * 400)
         proxy.chunk["s2c"], proxy.pace["s2c"] = 1, 0.01
-        began = time.monotonic()
-        with pytest.raises(carmine.ReadTimeout):
+        with within(0.3), pytest.raises(carmine.ReadTimeout):
             client.get("k")
-        assert time.monotonic() - began < 0.3 + 0.25
         proxy.heal()
         assert client.get("k") == "v" * 400
 

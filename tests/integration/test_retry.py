@@ -25,6 +25,7 @@ from carmine.errors import (
     ServerError,
 )
 from carmine.retry import Retry
+from tests.lab.clock import within
 from tests.lab.scripted import RESET, Scripted
 from tests.lab.servers import wait_until
 
@@ -188,10 +189,8 @@ def test_the_opt_in_repeats_absolute_writes(
 def test_a_timeout_is_not_extended_by_trying_again(make: Any, proxy: FaultProxy) -> None:
     client = make(read_timeout=0.1)
     proxy.hold("s2c")
-    began = time.monotonic()
-    with pytest.raises(ReadTimeout) as caught:
+    with within(0.1), pytest.raises(ReadTimeout) as caught:
         client.get("k")
-    assert time.monotonic() - began < 0.1 + 0.25
     assert caught.value.outcome is Outcome.UNKNOWN
     assert sent(proxy, "GET") == 1
 
@@ -415,11 +414,9 @@ def test_after_some_errors_the_connection_is_not_used_again(reply: bytes) -> Non
 def test_a_login_that_is_refused_costs_one_connection(make_server: Callable[..., RedisServer], protocol: Any) -> None:
     server = make_server(password="right")
     before = int(server.info("stats")["total_connections_received"])
-    with carmine.Client(server.url.replace("right", "wrong"), protocol=protocol, retry=Retry(10)) as client:
-        began = time.monotonic()
-        with pytest.raises(AuthError):
-            client.get("k")
-        assert time.monotonic() - began < 0.25
+    client = carmine.Client(server.url.replace("right", "wrong"), protocol=protocol, retry=Retry(10))
+    with client, within(0), pytest.raises(AuthError):
+        client.get("k")
     assert int(server.info("stats")["total_connections_received"]) - before == 1
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_reading_waits_for_its_own_time_and_not_for_the_connections(open_client: Open) -> None:
-    client = open_client(read_timeout=0.2)
+    client = open_client(read_timeout=0.4)
     began = time.monotonic()
     assert await client.xread({"s": "$"}, block=0.5) == {}
     assert 0.4 < time.monotonic() - began < 2
@@ -28,7 +28,7 @@ async def test_reading_waits_for_its_own_time_and_not_for_the_connections(open_c
 
 
 async def test_a_reader_gets_what_another_adds(open_client: Open, server: RedisServer) -> None:
-    client = open_client(read_timeout=0.2, pool_size=2)
+    client = open_client(read_timeout=0.5, pool_size=2)
     assert await client.xgroup_create("s", "g", mkstream=True)
     job = aio.spawn(lambda: client.xreadgroup("g", "c", {"s": ">"}, block=0))
     await until(lambda: server.info("clients")["blocked_clients"] == "1", "XREADGROUP at the server")

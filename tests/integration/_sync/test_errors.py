@@ -25,6 +25,7 @@ from carmine.errors import (
 )
 from carmine.retry import Retry
 from tests.integration._sync.helpers import alone
+from tests.lab.clock import within
 from tests.lab.scripted import HELLO_3, RESET, Scripted
 
 if TYPE_CHECKING:
@@ -41,10 +42,8 @@ ONCE = Retry(1)
 def test_a_server_that_never_answers(open_client: Open) -> None:
     with Scripted(lambda number, block: b"") as server:
         client = open_client(server.url, connect_timeout=0.15, retry=ONCE)
-        began = time.monotonic()
-        with pytest.raises(ConnectTimeout, match="did not answer HELLO in time") as caught:
+        with within(0.15, 0.1), pytest.raises(ConnectTimeout, match="did not answer HELLO in time") as caught:
             client.get("key")
-        assert 0.1 <= time.monotonic() - began < 0.4
         assert caught.value.outcome is Outcome.NOT_SENT
         assert client.pool.stats().open == 0
 
@@ -127,11 +126,9 @@ def test_a_resolver_that_hangs(open_client: Open, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     client = open_client("redis://a-name:1", connect_timeout=0.1, retry=ONCE)
-    began = time.monotonic()
     try:
-        with pytest.raises(ConnectTimeout, match="looked up in time"):
+        with within(0.1), pytest.raises(ConnectTimeout, match="looked up in time"):
             client.echo("x")
-        assert time.monotonic() - began < 0.35
         assert client.pool.stats().open == 0
     finally:
         may_go_on.set()
