@@ -53,17 +53,12 @@ class AsyncQueueView(AsyncQueueBase):
 
     async def _left(self, backoffs: bool) -> int:
         """Return how many messages a worker has still to handle; with `backoffs` also those that rest first."""
-        # What waits behind a run that has ended counts as done until its turn comes. Asked first: what moves on
-        # meanwhile is seen by the second question, the other way round by neither.
-        behind = await self._client.hkeys(self._key("messages-rq"))
-        status = await self.status()
-        left = status.queued + status.locked + (status.backoff if backoffs else 0)
-        if not behind or backoffs:
-            return left + len(behind)
-        seconds, microseconds = await self._client.time()
-        now = seconds * 1000 + microseconds // 1000
-        rests = await self._client.hmget(self._key("backoffs"), *behind)
-        return left + sum(rest is None or int(rest) <= now for rest in rests)
+        counts = await self._run("counts", (self._now, "1"))  # in one look: whatever moves on is in one place
+        status, (at_once, later) = QueueStatus(*counts[:6]), counts[6:]
+        left: int = status.queued + status.locked + at_once
+        if backoffs:
+            left += status.backoff + later
+        return left
 
     async def size(self) -> int:
         """Return how many messages there are, those included that are done and not collected yet."""

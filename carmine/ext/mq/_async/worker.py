@@ -281,18 +281,26 @@ class AsyncWorker:
         pause, nothing = 0.002, aio.Signal()
         try:
             while True:
-                left = 0
+                at_first, left = self._at_work(), 0
                 for queue in self._queues:
                     left += await queue._left(backoffs)
-                if not left:
+                # a handler may have put something into a queue that was asked before
+                if not left and at_first[0] == 0 and at_first == self._at_work():
                     break
                 if monotonic() > until:
+                    if not left:
+                        break
                     raise QueueError(f"{left} messages were left when the time to handle them was over")
                 await nothing.wait(pause)
                 pause = min(0.05, pause * 1.5)
         finally:
             await self.stop(max(0.0, until - monotonic()))
         return self._ended() - before
+
+    def _at_work(self) -> tuple[int, int]:
+        """Return how many messages are in hands, and how many ever were."""
+        with self._guard:
+            return (0 if self._crew is None else self._crew.runs.running), self._statistics.counts["claimed"]
 
     def _ended(self) -> int:
         with self._guard:

@@ -1,9 +1,10 @@
 -- Count the messages by what they are now. Cost: O(log n) and the number of those that are locked; of a queue that the
 -- ancestor wrote, while it is not indexed yet, all that rest and all that are done.
 -- KEYS: as named below.
--- ARGV: now (ms; '' asks the server).
--- Returns {queued, locked, with backoff, done, dead, total}.
-local messages, locks, backoffs, done, mid_circle, due, gc, dead = unpack(KEYS)
+-- ARGV: now (ms; '' asks the server), '1' to look also at what waits behind runs that have ended (O(all that waits so)).
+-- Returns {queued, locked, with backoff, done, dead, total}, and where it was asked for {..., of those done how many come
+--   again at once, how many after their backoff}.
+local messages, messages_rq, locks, backoffs, done, requeue, mid_circle, due, gc, dead = unpack(KEYS)
 -- include: now
 
 local total = redis.call('HLEN', messages)
@@ -33,4 +34,17 @@ else
     end
   end
 end
-return {total - locked - rests - finished, locked, rests, finished, redis.call('ZCARD', dead), total}
+local counts = {total - locked - rests - finished, locked, rests, finished, redis.call('ZCARD', dead), total}
+if ARGV[2] == '1' then
+  local at_once, later, seen = 0, 0, {}
+  for _, mids in ipairs({redis.call('HKEYS', messages_rq), redis.call('SMEMBERS', requeue)}) do
+    for _, mid in ipairs(mids) do
+      if not seen[mid] and redis.call('SISMEMBER', done, mid) == 1 then
+        if tonumber(redis.call('HGET', backoffs, mid) or 0) > now then later = later + 1 else at_once = at_once + 1 end
+      end
+      seen[mid] = true
+    end
+  end
+  counts[7], counts[8] = at_once, later
+end
+return counts

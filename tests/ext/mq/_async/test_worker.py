@@ -18,7 +18,6 @@ from carmine.ext.mq._async import feeder
 from carmine.ext.mq._async.queue import AsyncQueue
 from carmine.ext.mq._async.worker import AsyncWorker
 from carmine.ext.mq.core.values import Entry, Result
-from carmine.ext.mq.errors import QueueError
 from tests.ext.mq._async.helpers import Seen, claim_one, until, until_asleep, until_status
 
 if TYPE_CHECKING:
@@ -412,18 +411,6 @@ async def test_a_handler_may_use_its_queue_and_its_lease(client: AsyncClient[Any
     worker = AsyncWorker(client, queue, handler, concurrency=8)
     assert await worker.run_until_empty() == 8 * 6
     assert worker.status().counts["success"] == 8 * 6
-
-
-async def test_run_until_empty_tells_what_it_could_not_do(
-    client: AsyncClient[Any], queue: AsyncQueue, seen: Seen
-) -> None:
-    await queue.enqueue("v", backoff=60)
-    worker = AsyncWorker(client, "jobs", seen.quick)
-    assert await worker.run_until_empty() == 0, "what rests is not waited for"
-    with pytest.raises(QueueError, match="1 messages were left"):
-        await worker.run_until_empty(0.1, backoffs=True)
-    assert worker.status().state == "stopped"
-    assert "jobs" in repr(worker)
 
 
 async def test_what_cannot_handle_is_refused(client: AsyncClient[Any]) -> None:

@@ -18,7 +18,6 @@ from carmine.ext.mq._sync import feeder
 from carmine.ext.mq._sync.queue import Queue
 from carmine.ext.mq._sync.worker import Worker
 from carmine.ext.mq.core.values import Entry, Result
-from carmine.ext.mq.errors import QueueError
 from tests.ext.mq._sync.helpers import Seen, claim_one, until, until_asleep, until_status
 
 if TYPE_CHECKING:
@@ -398,16 +397,6 @@ def test_a_handler_may_use_its_queue_and_its_lease(client: Client[Any], queue: Q
     worker = Worker(client, queue, handler, concurrency=8)
     assert worker.run_until_empty() == 8 * 6
     assert worker.status().counts["success"] == 8 * 6
-
-
-def test_run_until_empty_tells_what_it_could_not_do(client: Client[Any], queue: Queue, seen: Seen) -> None:
-    queue.enqueue("v", backoff=60)
-    worker = Worker(client, "jobs", seen.quick)
-    assert worker.run_until_empty() == 0, "what rests is not waited for"
-    with pytest.raises(QueueError, match="1 messages were left"):
-        worker.run_until_empty(0.1, backoffs=True)
-    assert worker.status().state == "stopped"
-    assert "jobs" in repr(worker)
 
 
 def test_what_cannot_handle_is_refused(client: Client[Any]) -> None:
