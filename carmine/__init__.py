@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from carmine._loading import load
 from carmine._version import __version__
 from carmine.client._sync.client import Client, connect
 from carmine.client._sync.pinned import PinnedConnection
@@ -263,9 +264,7 @@ if not TYPE_CHECKING:  # a checker must see that a misspelt name does not exist
         module = _LATER.get(name)
         if module is None:
             raise AttributeError(f"module 'carmine' has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415 - only those who touch such a name pay
-
-        value = getattr(import_module(module), name)
+        value = getattr(load(module), name)
         globals()[name] = value
         return value
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
+from carmine._loading import load
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime, timedelta
@@ -179,9 +181,7 @@ if not TYPE_CHECKING:  # to type checkers it would make every misspelt name one 
         """Load the room of what is loaded late at its first use."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415 - only those who touch one of these names pay
-
-        room = import_module(f"carmine.{_ROOMS.get(name, 'stream_types')}")
+        room = load(f"carmine.{_ROOMS.get(name, 'stream_types')}")
         return globals().setdefault(name, getattr(room, name))
 
     def __dir__() -> list[str]:

@@ -31,6 +31,7 @@ LAYERS = (
     ("retry",),
     ("types", "geo_types", "script_types", "stream_types", "keys", "_checks", "_frozen", "_secret"),
     ("errors",),
+    ("_loading",),
 )
 TOP = tuple(name for row in LAYERS for name in row)
 # These may use carmine as its users do; the others would make a cycle.
@@ -58,8 +59,8 @@ PURE = (
 # Everything in client/ is pure but the shells; in ext/<layer>/ these files are pure.
 CLIENT_SHELLS = ("_async", "_sync", "engine", "async_engine", "timing", "wcar")
 EXT_PURE = ("keys", "core", "errors")
-# The one exception of the design: the twin is chosen by CARMINE_IMPL.
-PURE_EXCEPTIONS = ("carmine.protocol -> os",)
+# The exceptions of the design: the twin is chosen by CARMINE_IMPL, and a late import is no matter of the room it is in.
+PURE_EXCEPTIONS = ("carmine.protocol -> os", "carmine._loading -> os", "carmine._loading -> threading")
 # import-linter cannot see extension modules, and takes `from carmine import _resp` for an import of the public names;
 # who really imports those is found by who_imports_the_roof.
 EXTENSIONS = ("carmine.** -> carmine",)

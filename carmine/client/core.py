@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from carmine._loading import loading
 from carmine.commands.command import settle_each
 from carmine.commands.flags import (
     BLOCKING,
@@ -100,7 +101,8 @@ def serializing(serializer: Any, text: bool) -> Serializing:
         serializer: The option of the client, not None.
         text: Whether strings without a marker are read as str.
     """
-    from carmine.client.serializing import Serializing  # noqa: PLC0415 - json and decimal are for who asks for them
+    with loading("carmine.client.serializing"):
+        from carmine.client.serializing import Serializing  # noqa: PLC0415 - json and decimal are for who asks for them
 
     return Serializing(serializer, text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from carmine import _checks
+from carmine._loading import loading
 from carmine.client._sync.wcar import Wcar
 from carmine.client.engine import Engine
 from carmine.errors import UsageError
@@ -37,8 +38,10 @@ def wcar(client: Any, as_list: bool = False) -> Any:
     _checks.flag("as_list", as_list)
     if isinstance(client, Engine):
         return Wcar(client, as_list)
-    from carmine.client._async.wcar import AsyncWcar  # noqa: PLC0415 - asyncio is for those who use it
-    from carmine.client.async_engine import AsyncEngine  # noqa: PLC0415
+    with loading("carmine.client._async.wcar"):
+        from carmine.client._async.wcar import AsyncWcar  # noqa: PLC0415 - asyncio is for those who use it
+    with loading("carmine.client.async_engine"):
+        from carmine.client.async_engine import AsyncEngine  # noqa: PLC0415
 
     if isinstance(client, AsyncEngine):
         return AsyncWcar(client, as_list)

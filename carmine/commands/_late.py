@@ -5,8 +5,9 @@ A facade names all commands, a program uses a few groups of them: what it never 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
+
+from carmine._loading import load
 
 __all__ = ["LateGroup"]
 
@@ -27,6 +28,6 @@ class LateGroup:
 
     def __getattr__(self, attribute: str) -> Any:
         """Load the module, put it in this object's place, and answer for it this once."""
-        module = import_module(f"carmine.commands.{self.__name}")
+        module = load(f"carmine.commands.{self.__name}")
         self.__facade[f"_{self.__name}"] = module
         return getattr(module, attribute)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from carmine._checks import is_encodable
+from carmine._loading import loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,7 +169,8 @@ def _read_zone(told: Any) -> tzinfo | None:
 
 
 def _zone(name: str) -> tzinfo:
-    import zoneinfo  # noqa: PLC0415 - it loads the interpreter's build configuration; few values have such a zone
+    with loading("zoneinfo"):
+        import zoneinfo  # noqa: PLC0415 - it loads the interpreter's build configuration; few values have such a zone
 
     try:
         return zoneinfo.ZoneInfo(name)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from carmine._loading import loading
 from carmine.errors import CarmineError, NetworkError, Outcome, UsageError
 from carmine.protocol import Parser
 from carmine.transport.async_io import AsyncIO
@@ -245,7 +246,8 @@ class AsyncConnector(ConnectorBase):
         return io
 
     async def _secure(self, io: AsyncIO, sock: socket.socket, deadline: float) -> None:
-        from carmine.transport import tls  # noqa: PLC0415 - as in the blocking twin
+        with loading("carmine.transport.tls"):
+            from carmine.transport import tls  # noqa: PLC0415 - as in the blocking twin
 
         context = self._tls_context()
         address = self.options.address

@@ -15,6 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from carmine._loading import loading
 from carmine.errors import CarmineError, NetworkError, Outcome
 from carmine.protocol import Parser, __impl__
 from carmine.protocol.limits import LOOK_UP
@@ -325,7 +326,8 @@ class Connector(ConnectorBase):
         return sock
 
     def _secure(self, sock: socket.socket, deadline: float) -> socket.socket:
-        from carmine.transport import tls  # noqa: PLC0415 - D7: ssl is imported at the first TLS connection
+        with loading("carmine.transport.tls"):
+            from carmine.transport import tls  # noqa: PLC0415 - D7: ssl is imported at the first TLS connection
 
         context = self._tls_context()
         address = self.options.address

@@ -10,6 +10,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from carmine._loading import loading
 from carmine._version import __version__
 from carmine.errors import (
     CarmineError,
@@ -50,7 +51,8 @@ class ConnectorBase:
 
     def _tls_context(self) -> SSLContext:
         if self._context is None:
-            from carmine.transport import tls  # noqa: PLC0415 - D7: ssl is imported at the first TLS connection
+            with loading("carmine.transport.tls"):
+                from carmine.transport import tls  # noqa: PLC0415 - D7: ssl is imported at the first TLS connection
 
             self._context = tls.build_context(self.options)
         return self._context

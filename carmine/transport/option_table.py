@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from carmine import _checks
 from carmine._checks import LONGEST_WAIT, SHORTEST_WAIT, kind
+from carmine._loading import loading
 from carmine.errors import UsageError
 from carmine.retry import Retry
 from carmine.transport.credentials import Credentials, Secret
@@ -238,7 +239,8 @@ A sentence where no option answers."""
 
 def unknown(name: str) -> UsageError:
     """Return the error for an option that does not exist, with the name that was probably meant."""
-    import difflib  # noqa: PLC0415 - on this error's path only: nobody else should pay for it at import
+    with loading("difflib"):
+        import difflib  # noqa: PLC0415 - on this error's path only: nobody else should pay for it at import
 
     nearest = _ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(name.lower(), TABLE, 1)), None)
     if nearest is None:

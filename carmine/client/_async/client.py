@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
 from carmine import _checks
+from carmine._loading import loading
 from carmine.client._async.pinned import AsyncPinnedConnection
 from carmine.client._async.pipeline import AsyncPipeline
 from carmine.client._async.scan import AsyncScanning
@@ -224,7 +225,8 @@ class AsyncClient(AsyncEngine, AsyncSwapping[T], AsyncScanning[T], AsyncCommands
             ping: Seconds of silence after which a reader asks whether the server is there; as many for the answer, and
                 then the connection is made anew. None leaves it to TCP's keepalive, which takes two minutes.
         """
-        from carmine.client._async.pubsub import AsyncPubSub  # noqa: PLC0415 - 0.2 MiB that a plain client does without
+        with loading("carmine.client._async.pubsub"):
+            from carmine.client._async.pubsub import AsyncPubSub  # noqa: PLC0415 - 0.2 MiB that a plain client does without
 
         return AsyncPubSub(self, self._text, ping=ping)
 
@@ -236,13 +238,15 @@ class AsyncClient(AsyncEngine, AsyncSwapping[T], AsyncScanning[T], AsyncCommands
             state: What the handlers get beside the message.
             ping: As for `pubsub`.
         """
-        from carmine.client._async.listener import AsyncListener  # noqa: PLC0415 - as for pubsub
+        with loading("carmine.client._async.listener"):
+            from carmine.client._async.listener import AsyncListener  # noqa: PLC0415 - as for pubsub
 
         return AsyncListener(self, self._text, handlers, state, ping)
 
     def monitor(self) -> AsyncMonitor[T]:
         """Return a context manager and iterator of every command that the server executes (MONITOR)."""
-        from carmine.client._async.monitor import AsyncMonitor  # noqa: PLC0415 - as for pubsub
+        with loading("carmine.client._async.monitor"):
+            from carmine.client._async.monitor import AsyncMonitor  # noqa: PLC0415 - as for pubsub
 
         return AsyncMonitor(self, self._text)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
 from carmine import _checks
+from carmine._loading import loading
 from carmine.client._sync.pinned import PinnedConnection
 from carmine.client._sync.pipeline import Pipeline
 from carmine.client._sync.scan import Scanning
@@ -223,7 +224,8 @@ class Client(Engine, Swapping[T], Scanning[T], Commands[T], Generic[T]):
             ping: Seconds of silence after which a reader asks whether the server is there; as many for the answer, and
                 then the connection is made anew. None leaves it to TCP's keepalive, which takes two minutes.
         """
-        from carmine.client._sync.pubsub import PubSub  # noqa: PLC0415 - 0.2 MiB that a plain client does without
+        with loading("carmine.client._sync.pubsub"):
+            from carmine.client._sync.pubsub import PubSub  # noqa: PLC0415 - 0.2 MiB that a plain client does without
 
         return PubSub(self, self._text, ping=ping)
 
@@ -235,13 +237,15 @@ class Client(Engine, Swapping[T], Scanning[T], Commands[T], Generic[T]):
             state: What the handlers get beside the message.
             ping: As for `pubsub`.
         """
-        from carmine.client._sync.listener import Listener  # noqa: PLC0415 - as for pubsub
+        with loading("carmine.client._sync.listener"):
+            from carmine.client._sync.listener import Listener  # noqa: PLC0415 - as for pubsub
 
         return Listener(self, self._text, handlers, state, ping)
 
     def monitor(self) -> Monitor[T]:
         """Return a context manager and iterator of every command that the server executes (MONITOR)."""
-        from carmine.client._sync.monitor import Monitor  # noqa: PLC0415 - as for pubsub
+        with loading("carmine.client._sync.monitor"):
+            from carmine.client._sync.monitor import Monitor  # noqa: PLC0415 - as for pubsub
 
         return Monitor(self, self._text)
 

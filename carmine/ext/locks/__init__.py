@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from carmine._loading import load
 from carmine.ext.locks._sync.calls import acquire_lock, have_lock, release_lock, with_lock
 from carmine.ext.locks._sync.lease import Lease
 from carmine.ext.locks.core import Locked
@@ -57,10 +58,8 @@ if not TYPE_CHECKING:  # a checker must see that a misspelt name does not exist
         """Load a name of asyncio's world at its first touch (PEP 562)."""
         if name not in _LATER:
             raise AttributeError(f"module 'carmine.ext.locks' has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415 - only those who touch such a name pay
-
         module, inner = _LATER[name]
-        value = getattr(import_module(module), inner)
+        value = getattr(load(module), inner)
         globals()[name] = value
         return value
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from carmine._loading import load
 from carmine.ext.mq._sync.admin import clear_all_queues, clear_queues, queue_names
 from carmine.ext.mq._sync.message import Message
 from carmine.ext.mq._sync.queue import Poll, Queue
@@ -70,9 +71,7 @@ def __getattr__(name: str) -> Any:
     module = _LATER.get(name)
     if module is None:
         raise AttributeError(f"module 'carmine.ext.mq' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - only those who touch such a name pay
-
-    value = getattr(import_module(module), name)
+    value = getattr(load(module), name)
     globals()[name] = value
     return value
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from carmine._loading import load
 from carmine.ext.sessions._sync.store import SessionStore
 from carmine.ext.sessions.core.cookies import CookieSettings
 from carmine.ext.sessions.core.session import Session
@@ -43,9 +44,7 @@ if not TYPE_CHECKING:  # a checker must see that a misspelt name does not exist
         """Load a name of asyncio's world at its first touch (PEP 562)."""
         if name not in _LATER:
             raise AttributeError(f"module 'carmine.ext.sessions' has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415 - only those who touch such a name pay
-
-        value = getattr(import_module(_LATER[name]), name)
+        value = getattr(load(_LATER[name]), name)
         globals()[name] = value
         return value
 

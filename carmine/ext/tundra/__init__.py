@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from carmine._loading import load
 from carmine.ext.tundra._sync.store import TundraStore
 from carmine.ext.tundra._sync.worker import TundraWorker
 from carmine.ext.tundra.core.failures import IncompatibleVersion, KeysMissing, NotEvicted, NotRestored, StaleArchive
@@ -70,9 +71,7 @@ def __getattr__(name: str) -> Any:
     module = _LATER.get(name)
     if module is None:
         raise AttributeError(f"module 'carmine.ext.tundra' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - only those who touch such a name pay
-
-    value = getattr(import_module(module), name)
+    value = getattr(load(module), name)
     globals()[name] = value
     return value
 

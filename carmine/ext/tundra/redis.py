@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from carmine._loading import load
 from carmine.ext.tundra._sync.redis_store import RedisDataStore
 
 if TYPE_CHECKING:
@@ -16,8 +17,4 @@ def __getattr__(name: str) -> Any:
     """Load the name of asyncio's world at its first touch (PEP 562)."""
     if name != "AsyncRedisDataStore":
         raise AttributeError(f"module 'carmine.ext.tundra.redis' has no attribute {name!r}")
-    from carmine.ext.tundra._async.redis_store import (  # noqa: PLC0415 - only those who touch it pay
-        AsyncRedisDataStore,
-    )
-
-    return AsyncRedisDataStore
+    return load("carmine.ext.tundra._async.redis_store").AsyncRedisDataStore
