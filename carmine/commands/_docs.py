@@ -8,10 +8,9 @@ public (setup.py, ADR 9).
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Any
-
-from carmine._loading import load
 
 __all__ = ["ClientPackage", "CommandsPackage", "blocking_name", "share_docs"]
 
@@ -69,7 +68,7 @@ class ShellsPackage(_Sharing):
     def _share(self, name: str, value: Any) -> None:
         """Give a shell what it lacks; a module that has its own docstring lacks none (setup.py)."""
         if isinstance(value, ModuleType) and value.__doc__ is None:
-            _fill(value, load(f"{self.__name__.removesuffix('_async')}_sync.{name}"), value.__name__)
+            _fill(value, import_module(f"{self.__name__.removesuffix('_async')}_sync.{name}"), value.__name__)
 
 
 def _fill(holder: Any, origin: Any, module: str) -> None:

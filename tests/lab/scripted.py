@@ -12,6 +12,7 @@ Invariants: everything received is kept in `received` before it is answered; not
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -89,6 +90,7 @@ class Scripted:
         self.accepted = 0
         self.closed = 0
         self._sockets: dict[int, socket.socket] = {}
+        self._turns: dict[int, threading.Lock] = {}  # a TLS socket is not for two threads at once, not even both ways
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()
         self._stopping = False
@@ -181,7 +183,7 @@ class Scripted:
         """Send bytes nobody asked for, on one connection or on all open ones."""
         for n, sock in list(self._sockets.items()):
             if number in (None, n):
-                sock.sendall(data)
+                self._send(n, sock, data)
 
     def check(self) -> None:
         """Raise the first error of a connection thread, failed TLS handshakes excepted."""
@@ -223,6 +225,7 @@ class Scripted:
             self.accepted += 1
             number = self.accepted
             self.received[number] = bytearray()
+            self._turns[number] = threading.Lock()
             self._sockets[number] = sock
             thread = threading.Thread(target=self._serve, args=(number, sock), name=f"scripted-{number}", daemon=True)
             self._threads.append(thread)
@@ -245,14 +248,14 @@ class Scripted:
                 if self._stopping:  # stop() may have shut down the plain socket, which was gone already
                     raise ConnectionAbortedError
                 sock.do_handshake()
-            going, reset = self._answer(sock, self._greeting)
+            going, reset = self._answer(number, sock, self._greeting)
             while going:
-                block = sock.recv(65_536)
+                block = self._receive(number, sock)
                 if not block:
                     break
                 self.received[number] += block
                 self._notify()
-                going, reset = self._answer(sock, self._play(number, block))
+                going, reset = self._answer(number, sock, self._play(number, block))
         except ConnectionError:
             pass  # the client left: its right
         except Exception as error:  # noqa: BLE001 - kept for check(), a thread has nobody to raise to
@@ -268,14 +271,33 @@ class Scripted:
         self.closed += 1
         self._notify()
 
-    @staticmethod
-    def _answer(sock: socket.socket, answer: Answer) -> tuple[bool, bool]:
+    def _receive(self, number: int, sock: socket.socket) -> bytes:
+        """Wait for bytes; nobody who sends has to wait meanwhile."""
+        if not isinstance(sock, ssl.SSLSocket):
+            return sock.recv(65_536)
+        while True:
+            if not sock.pending():
+                select.select([sock], [], [])
+            with self._turns[number]:
+                sock.settimeout(0)
+                try:
+                    return sock.recv(65_536)
+                except ssl.SSLWantReadError:
+                    continue  # half a record, or one without any bytes for us
+                finally:
+                    sock.settimeout(None)
+
+    def _send(self, number: int, sock: socket.socket, data: bytes) -> None:
+        with self._turns[number] if isinstance(sock, ssl.SSLSocket) else contextlib.nullcontext():
+            sock.sendall(data)
+
+    def _answer(self, number: int, sock: socket.socket, answer: Answer) -> tuple[bool, bool]:
         """Send an answer; return whether the connection goes on, and if not, whether it ends by a reset."""
         if answer is None or answer is RESET:
             return False, answer is RESET
         for block in (answer,) if isinstance(answer, bytes) else answer:
             if isinstance(block, bytes):
-                sock.sendall(block)
+                self._send(number, sock, block)
             else:
                 return False, block is RESET
         return True, False

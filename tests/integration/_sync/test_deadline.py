@@ -116,8 +116,8 @@ def test_opening_ends_with_it(open_client: Open, shape: str) -> None:
 def test_retries_end_with_it(open_client: Open) -> None:
     loading = b"-LOADING Redis is loading the dataset in memory\r\n"
     with Scripted.replies({b"INCR": loading}) as server:
-        client = open_client(server.url, protocol=3, retry=Retry(1000, base=0.02, cap=0.02, jitter=0))
-        with within(0.2), pytest.raises(LoadingError), carmine.deadline(0.2):
+        client = open_client(server.url, protocol=3, retry=Retry(1000, base=0.3, cap=0.3, jitter=0))
+        with within(0.5), pytest.raises(LoadingError), carmine.deadline(0.5):
             client.incr("n")
         assert 2 <= sum(words[0] == b"INCR" for _, words in server.commands) <= 11
 
