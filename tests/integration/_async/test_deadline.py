@@ -119,9 +119,10 @@ async def test_opening_ends_with_it(open_client: Open, shape: str) -> None:
 
 async def test_retries_end_with_it(open_client: Open) -> None:
     loading = b"-LOADING Redis is loading the dataset in memory\r\n"
-    with Scripted.replies({b"INCR": loading}) as server:
-        client = open_client(server.url, protocol=3, retry=Retry(1000, base=0.3, cap=0.3, jitter=0))
-        with within(0.5), pytest.raises(LoadingError), carmine.deadline(0.5):
+    with Scripted.replies({b"INCR": loading, b"PING": b"+PONG\r\n"}) as server:
+        client = open_client(server.url, protocol=3, retry=Retry(1000, base=0.6, cap=0.6, jitter=0))
+        await client.ping()
+        with within(1.0), pytest.raises(LoadingError), carmine.deadline(1.0):
             await client.incr("n")
         assert 2 <= sum(words[0] == b"INCR" for _, words in server.commands) <= 11
 
